@@ -1,0 +1,3 @@
+//! `midwatch.toml`: read, checked, and turned into [`model::Config`]. Errors point at file, line and key.
+
+pub mod model;

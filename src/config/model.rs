@@ -1,0 +1,450 @@
+//! The checked configuration: what the rest of midwatch reads. Nothing here is a raw TOML value;
+//! every reference (system, channel, runbook) has been resolved or reported.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::queue::model::Class;
+
+/// A whole `midwatch.toml`, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file's text.
+    pub text: Arc<str>,
+    /// First 8 bytes of the text's SHA-256 as a number; attempts remember it.
+    pub hash: i64,
+    /// The file.
+    pub file: PathBuf,
+    /// The folder that relative paths start from (the file's).
+    pub base: PathBuf,
+    /// `[site]`.
+    pub site: Site,
+    /// `[ingest]`.
+    pub ingest: Ingest,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[retention]`.
+    pub retention: Retention,
+    /// `[systems.NAME]`.
+    pub systems: BTreeMap<String, System>,
+    /// `[paths.NAME]`, in file order, plus one internal path for each channel (`lane == Lane::Page`), last.
+    pub paths: Vec<Path>,
+    /// `[channels.KIND.NAME]`, keyed `kind:name`.
+    pub channels: BTreeMap<String, Channel>,
+    /// `[reconcile.NAME]`.
+    pub reconcile: Vec<Job>,
+}
+
+impl Config {
+    /// The path called `name`.
+    pub fn path(&self, name: &str) -> Option<&Path> {
+        self.paths.iter().find(|path| path.name == name)
+    }
+}
+
+/// `[site]`.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Shown in the header.
+    pub name: String,
+    /// IANA time zone of screens and rotas.
+    pub timezone: chrono_tz::Tz,
+    /// What senders call, if it is behind a proxy.
+    pub public_url: Option<String>,
+    /// The database file, absolute.
+    pub database: PathBuf,
+    /// The folder of rolling log files, absolute.
+    pub logs: PathBuf,
+    /// Unix group that may read and act beside the owner.
+    pub group: Option<String>,
+}
+
+/// `[ingest]`.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// Where the front door listens; loopback unless `token` is set.
+    pub listen: SocketAddr,
+    /// Bearer token that `POST /events` (and `/metrics` on a public address) must carry.
+    pub token: Option<SecretRef>,
+    /// Largest accepted body in bytes, at most 1 MiB.
+    pub max_body: usize,
+    /// How long ids and keys are remembered for deduplication.
+    pub dedupe: Duration,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Attempts under way at once, over all paths.
+    pub concurrency: usize,
+    /// Free bytes below which nothing more is accepted.
+    pub disk_reserve: u64,
+}
+
+/// `[retention]`.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Delivered payloads and their attempts are pruned after this.
+    pub delivered: Duration,
+    /// Log and audit rows are pruned after this.
+    pub log: Duration,
+}
+
+/// Where a secret is read from; never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SecretRef {
+    /// `env:NAME`.
+    Env(String),
+    /// `file:PATH`, absolute here; refused when readable by others.
+    File(PathBuf),
+}
+
+/// `[systems.NAME]`: an outside application.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Its name.
+    pub name: String,
+    /// Base URL; paths and jobs append to it.
+    pub url: Option<String>,
+    /// How requests to it authenticate.
+    pub auth: Auth,
+    /// Its address may be private or loopback.
+    pub private: bool,
+    /// One budget for paths, probes and reconciliation.
+    pub limit: Option<RateLimit>,
+    /// Its webhooks: `POST /hooks/NAME`.
+    pub hooks: Option<Hooks>,
+}
+
+/// How requests authenticate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(SecretRef),
+    /// `Authorization: Basic` of (user, password).
+    Basic(SecretRef, SecretRef),
+    /// One header of that name.
+    Header(String, SecretRef),
+}
+
+/// `count` requests in `per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many, at least 1.
+    pub count: u32,
+    /// In how long, more than zero.
+    pub per: Duration,
+}
+
+/// The signed webhooks of a system.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    /// How signatures are made.
+    pub recipe: Recipe,
+    /// Any of these may have signed (rotation).
+    pub secrets: Vec<SecretRef>,
+    /// How the vendor's request becomes an event: minijinja over `headers` and `body`.
+    pub mapping: HookMapping,
+}
+
+/// A signature recipe: `hooks.recipe = "stripe"` or a table of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// Its name, for messages.
+    pub name: String,
+    /// The header that carries the signature, lower case.
+    pub header: String,
+    /// How the header is read.
+    pub parser: HeaderParser,
+    /// How the secret's text becomes a key.
+    pub key: KeyDecoding,
+    /// What is signed: `{body}`, `{timestamp}`, `{id}`, `{url}` and literal text, concatenated.
+    pub base: String,
+    /// How the signature is written.
+    pub encoding: Encoding,
+    /// The header that carries the time stamp, if it is not in the signature header.
+    pub timestamp_header: Option<String>,
+    /// The header that carries the message id, for `{id}`.
+    pub id_header: Option<String>,
+    /// The unit of the time stamp.
+    pub timestamp_unit: TimestampUnit,
+    /// How old a time stamp may be; none where the vendor signs no time.
+    pub tolerance_past: Option<Duration>,
+    /// How far ahead a time stamp may be.
+    pub tolerance_future: Option<Duration>,
+}
+
+/// How a signature header is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderParser {
+    /// The whole value is the signature, after this prefix (`sha256=`; may be empty).
+    Prefix(String),
+    /// `t=123,v1=abc,v1=def`: comma-separated pairs; names of the time stamp and of the signatures.
+    Pairs {
+        /// Name of the time stamp's pair.
+        timestamp: String,
+        /// Name of a signature's pair.
+        signature: String,
+    },
+    /// Standard Webhooks: `v1,abc v1,def`, space-separated, versioned.
+    Versioned(String),
+}
+
+/// How a secret's text becomes an HMAC key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyDecoding {
+    /// The text's bytes as they are.
+    Raw,
+    /// Base64 after an optional `whsec_`.
+    Base64AfterPrefix,
+    /// Base64.
+    Base64,
+    /// Hexadecimal.
+    Hex,
+}
+
+/// How a signature is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Lower or upper case hexadecimal.
+    Hex,
+    /// Standard base64.
+    Base64,
+}
+
+/// The unit of a time stamp in a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampUnit {
+    /// Unix seconds.
+    Seconds,
+    /// Unix milliseconds.
+    Milliseconds,
+}
+
+/// How a vendor's request becomes an event. Each is a minijinja template over `headers` (names lower case) and `body` (parsed JSON).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookMapping {
+    /// Event type; must not render empty.
+    pub kind: String,
+    /// Event id; empty means the SHA-256 of the body.
+    pub id: String,
+    /// Subject; empty means none.
+    pub subject: String,
+    /// RFC 3339 or Unix seconds; empty means none.
+    pub time: String,
+    /// Idempotency key; empty means none.
+    pub key: String,
+    /// Answer 200 to an unsigned body that is a registration ping (WooCommerce).
+    pub ping: bool,
+    /// The status of a good answer (WooCommerce wants exactly 200); 202 by default.
+    pub ok_status: u16,
+}
+
+/// When a path delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Near-real-time, non-critical: three tries in five minutes.
+    Webhook,
+    /// Critical: long budget, dead-lettered.
+    Queue,
+    /// Reconciliation only: nothing is delivered event by event.
+    Scheduled,
+}
+
+impl Sync {
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Queue => "queue",
+            Self::Scheduled => "scheduled",
+        }
+    }
+}
+
+/// Which slots a path's deliveries use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Integration traffic.
+    Work,
+    /// Pages and escalations: slots of their own, so that they pass when work is stuck.
+    Page,
+}
+
+/// `[paths.NAME]`: one integration path.
+#[derive(Debug, Clone)]
+pub struct Path {
+    /// Its name. Internal page paths are called `page/KIND:NAME`.
+    pub name: String,
+    /// The source system.
+    pub from: String,
+    /// The receiving system (for a page path, the channel).
+    pub to: String,
+    /// Event types: exact, or a prefix ending in `*`.
+    pub events: Vec<String>,
+    /// minijinja expression over the event; must be true for it to be routed.
+    pub when: Option<String>,
+    /// Sync pattern.
+    pub sync: Sync,
+    /// Lane.
+    pub lane: Lane,
+    /// minijinja expression over the event whose value orders deliveries: same value, commit order.
+    pub order_by: Option<String>,
+    /// A dead head lets the next of its key pass.
+    pub on_dead_continue: bool,
+    /// Who answers for it.
+    pub owner: String,
+    /// Key into `Config::channels`.
+    pub escalation: Option<String>,
+    /// The runbook's file, absolute.
+    pub runbook: Option<PathBuf>,
+    /// The request.
+    pub request: RequestTemplate,
+    /// Delays before attempt 1, 2, ...; its length is the budget of charged attempts.
+    pub schedule: Vec<Duration>,
+    /// Jitter as a fraction of the delay, 0 to 1.
+    pub jitter: f64,
+    /// Total deadline of one attempt.
+    pub timeout: Duration,
+    /// Attempts of this path under way at once, at least 1.
+    pub concurrency: usize,
+    /// The longest Retry-After that is obeyed.
+    pub retry_after_cap: Duration,
+    /// When the breaker opens and how it heals.
+    pub breaker: BreakerPolicy,
+    /// Overrides of the classes, first match wins.
+    pub classes: Vec<ClassOverride>,
+    /// When the business notices that a delivery is late, after acceptance.
+    pub due: Option<Duration>,
+    /// minijinja expression for the value at stake, a decimal (`data.total`).
+    pub value: Option<String>,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestTemplate {
+    /// HTTP method, upper case.
+    pub method: String,
+    /// URL relative to the receiving system's, or absolute; a minijinja template.
+    pub url: String,
+    /// Extra headers; values are minijinja templates.
+    pub headers: Vec<(String, String)>,
+    /// Body template; none means the original bytes.
+    pub body: Option<String>,
+    /// The header that carries the idempotency key.
+    pub key_header: String,
+}
+
+impl RequestTemplate {
+    /// The request depends on the event beyond its bytes, so it is rendered once and frozen.
+    pub fn is_rendered(&self) -> bool {
+        self.body.is_some()
+            || self.url.contains("{{")
+            || self.url.contains("{%")
+            || self.headers.iter().any(|(_, value)| value.contains('{'))
+    }
+}
+
+/// When a breaker opens and how it heals.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BreakerPolicy {
+    /// Failure rate (0 to 1) over `window` that opens it.
+    pub rate: f64,
+    /// At least this many attempts in `window` before the rate counts.
+    pub min: u32,
+    /// The window.
+    pub window: Duration,
+    /// How long it stays open before a single probe.
+    pub cooldown: Duration,
+    /// Distinct records that were rejected or refused for good, with no success between, that open it.
+    pub refused: u32,
+}
+
+/// An override of an outcome's class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassOverride {
+    /// Statuses it applies to: lowest and highest.
+    pub status: (u16, u16),
+    /// Text that the answer's body must contain.
+    pub body_contains: Option<String>,
+    /// The class it becomes.
+    pub class: Class,
+}
+
+/// `[channels.KIND.NAME]`: where pages and escalations go.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// `kind:name`.
+    pub name: String,
+    /// The webhook's URL, itself a secret for most vendors.
+    pub webhook: SecretRef,
+    /// Its address may be private or loopback.
+    pub private: bool,
+}
+
+/// `[reconcile.NAME]`: a scheduled comparison of two systems.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// The two sides; the first is the reference.
+    pub sides: [JobSide; 2],
+    /// Compared fields: JSON Pointers, by name.
+    pub fields: Vec<JobField>,
+    /// How often.
+    pub every: Duration,
+    /// Records younger than this on either side are skipped.
+    pub grace: Duration,
+    /// Drift (0 to 1) that warns.
+    pub warn: f64,
+    /// Drift (0 to 1) that is critical.
+    pub critical: f64,
+    /// Who answers for it.
+    pub owner: String,
+    /// Its runbook's file, absolute.
+    pub runbook: Option<PathBuf>,
+}
+
+/// One side of a job.
+#[derive(Debug, Clone)]
+pub struct JobSide {
+    /// The system.
+    pub system: String,
+    /// URL of the listing, relative to the system's.
+    pub list: String,
+    /// JSON Pointer to the array in the answer (`""` for the answer itself).
+    pub items: String,
+    /// JSON Pointer to the key in a record.
+    pub key: String,
+    /// JSON Pointer to the record's RFC 3339 time of change, for grace.
+    pub updated: Option<String>,
+}
+
+/// One compared field.
+#[derive(Debug, Clone)]
+pub struct JobField {
+    /// Its name.
+    pub name: String,
+    /// JSON Pointers on the first and on the second side.
+    pub at: [String; 2],
+    /// How values are compared.
+    pub compare: Compare,
+}
+
+/// How two values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// Canonical JSON equality; numbers and their text are equal.
+    Exact,
+    /// Text without regard to case and surrounding blanks.
+    Casefold,
+    /// Decimal amounts, exactly.
+    Money,
+    /// RFC 3339 instants.
+    Instant,
+}

@@ -1,0 +1,159 @@
+//! Everything an operator can do, as data. Console, CLI and socket submit the same actions; each leaves an audit row.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BatchId, DeliveryId};
+use crate::queue::filter::Filter;
+use crate::time::Timestamp;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// Deliver again all that match (an empty filter is refused).
+    Replay {
+        /// Which; frozen at `Preview::high_water` when confirmed.
+        filter: Filter,
+        /// The first few go alone.
+        canary: u32,
+        /// Releases per second after that.
+        pace: f64,
+        /// Skip what is known to be applied or superseded.
+        skip_risky: bool,
+    },
+    /// Stop a running replay batch; what is not yet released stays as it was.
+    AbortReplay {
+        /// Which.
+        batch: BatchId,
+    },
+    /// Give deliveries up.
+    Cancel {
+        /// Which.
+        filter: Filter,
+        /// Why.
+        reason: String,
+    },
+    /// Stop attempting a path until resumed.
+    Pause {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Attempt a path again; also closes its breaker.
+    Resume {
+        /// Which.
+        path: String,
+    },
+    /// Post an incident summary to the path's escalation channel, through the queue.
+    Escalate {
+        /// Which path.
+        path: String,
+        /// About which delivery, if one.
+        delivery: Option<DeliveryId>,
+        /// What the operator adds.
+        note: String,
+    },
+    /// Run a reconciliation job now.
+    Reconcile {
+        /// Which.
+        job: String,
+    },
+    /// Apply the configuration file.
+    Reload,
+    /// Copy the database, online, from the writer's connection.
+    Backup {
+        /// Where to: must not exist yet.
+        file: std::path::PathBuf,
+    },
+    /// Accept that this host now works the database.
+    AdoptHost,
+    /// Finish what is under way and stop.
+    Drain,
+}
+
+/// Who does it, as far as the machine can tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The socket peer's user id.
+    pub uid: u32,
+    /// As claimed: `--as NAME`, else SUDO_USER, else USER.
+    pub name: String,
+    /// SSH_CONNECTION's client address.
+    pub from: Option<String>,
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (uid {})", self.name, self.uid)?;
+        match &self.from {
+            Some(from) => write!(f, " from {from}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An action as submitted. The id is made by the client, so that repeating the submission is safe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    /// 32 hex digits.
+    pub id: String,
+    /// What to do.
+    pub action: Action,
+    /// What was previewed, to be pinned; none for actions that need no preview.
+    pub high_water: Option<DeliveryId>,
+    /// The number of items that was previewed; the action refuses to touch more.
+    pub expected: Option<u64>,
+}
+
+/// What replaying one delivery would mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The receiver did not take it, or takes the same key again.
+    Safe,
+    /// It was delivered: a replay sends it again.
+    AlreadyDelivered,
+    /// A newer one of the same key was delivered since.
+    Superseded,
+    /// The last attempt was sent and its outcome is not known.
+    Unknown,
+    /// Its payload was pruned.
+    Pruned,
+}
+
+/// What an action would do, before it is confirmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preview {
+    /// In words; only names from the configuration, nothing from outside.
+    pub scope: String,
+    /// Deliveries concerned.
+    pub count: u64,
+    /// The oldest one's acceptance.
+    pub oldest: Option<Timestamp>,
+    /// How many have which verdict, for replays.
+    pub verdicts: Vec<(Verdict, u64)>,
+    /// The frozen set ends here.
+    pub high_water: Option<DeliveryId>,
+    /// What to know before saying yes, one line each (for an escalation: the message).
+    pub notes: Vec<String>,
+}
+
+/// What an action did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// In words.
+    pub text: String,
+    /// The batch that a replay started.
+    pub batch: Option<BatchId>,
+    /// The delivery that an escalation made.
+    pub delivery: Option<DeliveryId>,
+}
+
+/// Why an action was refused or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct Refused {
+    /// What happened and what to do next.
+    pub text: String,
+}

@@ -1,0 +1,3 @@
+//! Operators' actions: previewed, confirmed, audited; the same for console, CLI and socket.
+
+pub mod action;

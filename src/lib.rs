@@ -1,0 +1,10 @@
+//! midwatch keeps a small business's integrations trustworthy, from a terminal: a durable retry queue and a
+//! reconciliation loop behind, a console in front, one SQLite file beneath.
+
+pub mod config;
+pub mod control;
+pub mod event;
+pub mod ids;
+pub mod queue;
+pub mod store;
+pub mod time;

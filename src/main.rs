@@ -1,0 +1,2 @@
+//! The `midwatch` binary: a thin shell over the library.
+fn main() {}
