@@ -6,5 +6,6 @@ pub mod control;
 pub mod event;
 pub mod ids;
 pub mod queue;
+pub mod reconcile;
 pub mod store;
 pub mod time;
