@@ -9,3 +9,4 @@ pub mod queue;
 pub mod reconcile;
 pub mod store;
 pub mod time;
+pub mod visible;
