@@ -283,12 +283,12 @@ impl Store {
         todo!()
     }
 
-    /// Records an action's audit row together with its answer.
+    /// Records an action's answer, together with its audit row where the action itself wrote none.
     pub async fn record_done(
         &self,
         submission: String,
         done: Done,
-        log: LogEntry,
+        log: Option<LogEntry>,
     ) -> Result<(), StoreError> {
         todo!()
     }
