@@ -1,5 +1,11 @@
 //! Events: what enters, in the CloudEvents 1.0 sense, and what is remembered of it.
 
+pub mod expr;
+pub mod json;
+#[cfg(test)]
+pub(crate) mod testing;
+mod value;
+
 use bytes::Bytes;
 
 use crate::time::Timestamp;

@@ -1,0 +1,467 @@
+//! The one expression and template engine: minijinja, made strict. Paths use it for `when`, `order_by`, `value`, URLs,
+//! headers and bodies; hook mappings use it to read a vendor's request.
+//!
+//! What it promises: a name that is missing is an error that names it (never an empty text); numbers print as the sender
+//! wrote them; no template runs longer than its fuel or writes more than [`MAX_OUTPUT`]; nothing is escaped, so JSON
+//! bodies insert values with `| tojson`. It must never reach outside its scope: no files, no includes, no clock.
+//!
+//! Names: `id`, `source`, `type`, `subject`, `time` (RFC 3339), `key` (the idempotency key), `ext` (the other
+//! extensions), `data` (parsed JSON). Beside minijinja's own filters: `tojson`, `string` (keeps a number's text),
+//! `minor` (`12.10` to `1210`) and a `default` that replaces null as well as what is missing.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
+
+use bytes::Bytes;
+use minijinja::value::{Object, Value};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Expression, Output, State, UndefinedBehavior,
+};
+
+use super::Event;
+use super::json::JsonError;
+use super::value::{self, Parsed, Spellings};
+
+/// Most bytes that a template may write.
+pub const MAX_OUTPUT: usize = 4 << 20;
+
+/// Instructions (and 64-byte pieces of data) that one evaluation may use.
+const FUEL: u64 = 400_000;
+
+/// Compiled expressions kept; a configuration has a few dozen.
+const CACHED: usize = 1024;
+
+/// The names that expressions and templates over an event know.
+pub const EVENT_NAMES: [&str; 8] = [
+    "id", "source", "type", "subject", "time", "key", "ext", "data",
+];
+
+/// The names that hook mappings know.
+pub const HOOK_NAMES: [&str; 2] = ["headers", "body"];
+
+/// Under this name a scope gives the spellings of its numbers; no template can write it.
+const SPELLINGS: &str = "\0spellings";
+
+/// Why an expression or template failed. The text names the missing value where there is one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExprError {
+    /// What is wrong.
+    pub message: String,
+    /// Line in the template, from 1, where known.
+    pub line: Option<usize>,
+    /// Column in that line, in characters from 1, where known.
+    pub column: Option<usize>,
+}
+
+impl ExprError {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            line: None,
+            column: None,
+        }
+    }
+}
+
+impl ExprError {
+    fn of(error: &Error, source: &str) -> Self {
+        // The innermost cause says most: a formatter's or a filter's own words.
+        let mut inner = error;
+        while let Some(cause) = std::error::Error::source(inner).and_then(|e| e.downcast_ref()) {
+            inner = cause;
+        }
+        let message = match (inner.detail(), inner.kind()) {
+            (Some(detail), ErrorKind::UndefinedError | ErrorKind::InvalidOperation) => {
+                detail.to_owned()
+            }
+            (Some(detail), kind) => format!("{kind}: {detail}"),
+            (None, ErrorKind::OutOfFuel) => "it does too much work".to_owned(),
+            (None, kind) => kind.to_string(),
+        };
+        let column = error.range().and_then(|range| {
+            let before = source.get(..range.start)?;
+            let line = before.rsplit('\n').next().unwrap_or(before);
+            Some(line.chars().count() + 1)
+        });
+        Self {
+            message,
+            line: error.line(),
+            column,
+        }
+    }
+}
+
+/// What a text is, for [`check`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An expression over an event: `when`, `order_by`, `value`.
+    Expression,
+    /// A template over an event: URL, header, body.
+    Template,
+    /// A template over a vendor's request: a hook mapping.
+    Hook,
+}
+
+/// What an expression can see. Cheap to clone; the data is parsed at the first use and then shared.
+#[derive(Debug, Clone)]
+pub struct Scope(Arc<Root>);
+
+#[derive(Debug)]
+struct Root {
+    names: Names,
+    json: OnceLock<Result<Parsed, JsonError>>,
+}
+
+#[derive(Debug)]
+enum Names {
+    Event(Box<Event>),
+    Hook { headers: Value, body: Bytes },
+}
+
+impl Scope {
+    /// The scope of an event.
+    pub fn event(event: &Event) -> Self {
+        Self::of(Names::Event(Box::new(event.clone())))
+    }
+
+    /// The scope of a vendor's request; header names lower case. Of repeated headers the first counts.
+    pub fn hook<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, body: Bytes) -> Self {
+        let mut map: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
+        for (name, value) in headers {
+            map.entry(name).or_insert(value);
+        }
+        Self::of(Names::Hook {
+            headers: Value::from_pairs(map),
+            body,
+        })
+    }
+
+    fn of(names: Names) -> Self {
+        Self(Arc::new(Root {
+            names,
+            json: OnceLock::new(),
+        }))
+    }
+
+    fn value(&self) -> Value {
+        Value::from_dyn_object(Arc::clone(&self.0))
+    }
+
+    fn spellings(&self) -> Arc<Spellings> {
+        self.0.spellings()
+    }
+}
+
+impl Root {
+    fn json(&self) -> Value {
+        let bytes = match &self.names {
+            Names::Event(event) => &event.data,
+            Names::Hook { body, .. } => body,
+        };
+        match self.json.get_or_init(|| value::parse(bytes)) {
+            Ok(parsed) => parsed.value.clone(),
+            Err(error) => Value::from(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("the data is not JSON: {error}"),
+            )),
+        }
+    }
+
+    fn spellings(&self) -> Arc<Spellings> {
+        match self.json.get() {
+            Some(Ok(parsed)) => Arc::clone(&parsed.spellings),
+            _ => Arc::default(),
+        }
+    }
+}
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if key == SPELLINGS {
+            return Some(Value::from_dyn_object(self.spellings()));
+        }
+        match (&self.names, key) {
+            (Names::Event(event), _) => match key {
+                "id" => Some(Value::from(event.id.as_str())),
+                "source" => Some(Value::from(event.source.as_str())),
+                "type" => Some(Value::from(event.kind.as_str())),
+                "subject" => event.subject.as_deref().map(Value::from),
+                "time" => event.time.map(|time| Value::from(time.rfc3339())),
+                "key" => event.idempotency_key.as_deref().map(Value::from),
+                "ext" => Some(Value::from_pairs(
+                    event
+                        .extensions
+                        .iter()
+                        .map(|(name, value)| (name.as_str(), value.as_str())),
+                )),
+                "data" => Some(self.json()),
+                _ => None,
+            },
+            (Names::Hook { headers, .. }, "headers") => Some(headers.clone()),
+            (Names::Hook { .. }, "body") => Some(self.json()),
+            (Names::Hook { .. }, _) => None,
+        }
+    }
+}
+
+fn spellings(state: &State) -> Arc<Spellings> {
+    state
+        .lookup(SPELLINGS)
+        .and_then(|value| value.downcast_object::<Spellings>())
+        .unwrap_or_default()
+}
+
+fn write_out(out: &mut Output, text: &str) -> Result<(), Error> {
+    out.write_str(text).map_err(Error::from)
+}
+
+fn filter_tojson(state: &State, value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    value::write_json(value, &spellings(state), &mut out, 0)?;
+    Ok(out)
+}
+
+fn filter_string(state: &State, value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    value::write_text(value, &spellings(state), &mut out)?;
+    Ok(out)
+}
+
+fn filter_minor(state: &State, value: &Value, digits: Option<u32>) -> Result<Value, Error> {
+    let text = filter_string(state, value)?;
+    value::minor_units(&text, digits.unwrap_or(2))
+        .map(Value::from)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidOperation,
+                format!("`{text}` is no amount with that many decimals"),
+            )
+        })
+}
+
+/// As Jinja's, but null is missing too: `default(value, other)`, and with `true` whatever is false or empty.
+fn filter_default(value: &Value, other: Option<Value>, blank_too: Option<bool>) -> Value {
+    if value.is_undefined() || value.is_none() || (blank_too.unwrap_or(false) && !value.is_true()) {
+        other.unwrap_or_else(|| Value::from(""))
+    } else {
+        value.clone()
+    }
+}
+
+fn environment(undefined: UndefinedBehavior, empty_for_null: bool) -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(undefined);
+    env.set_fuel(Some(FUEL));
+    // Only with debugging on does the engine remember the names of what is missing.
+    env.set_debug(true);
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.add_filter("tojson", filter_tojson);
+    env.add_filter("string", filter_string);
+    env.add_filter("minor", filter_minor);
+    env.add_filter("default", filter_default);
+    env.add_filter("d", filter_default);
+    env.set_formatter(move |out, state, value| {
+        if empty_for_null && (value.is_undefined() || value.is_none()) {
+            return Ok(());
+        }
+        if let Some(text) = value.as_str() {
+            return write_out(out, text);
+        }
+        let mut text = String::new();
+        value::write_text(value, &spellings(state), &mut text)?;
+        write_out(out, &text)
+    });
+    // A template's name is its text; only the engine itself asks for one, never another template.
+    env.set_path_join_callback(|_, _| "\0".into());
+    env.set_loader(|name| Ok((name != "\0").then(|| name.to_owned())));
+    env
+}
+
+/// Paths: what is missing or null is an error.
+static STRICT: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(UndefinedBehavior::Strict, false));
+
+/// Hook mappings: what is missing or null is empty, as vendors leave fields out.
+static HOOKS: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(UndefinedBehavior::Chainable, true));
+
+type Compiled = Arc<Expression<'static, 'static>>;
+
+/// Evaluates expressions and renders templates; compiles each text once. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    compiled: Arc<RwLock<HashMap<String, Compiled>>>,
+}
+
+impl Engine {
+    /// An engine with nothing compiled yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn compiled(&self, expr: &str) -> Result<Compiled, ExprError> {
+        let known = self
+            .compiled
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(expr)
+            .map(Arc::clone);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let compiled = STRICT
+            .compile_expression_owned(expr.to_owned())
+            .map(Arc::new)
+            .map_err(|error| ExprError::of(&error, expr))?;
+        let mut cache = self
+            .compiled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= CACHED {
+            cache.clear();
+        }
+        cache.insert(expr.to_owned(), Arc::clone(&compiled));
+        Ok(compiled)
+    }
+
+    fn eval(&self, expr: &str, scope: &Scope) -> Result<Value, ExprError> {
+        let value = self
+            .compiled(expr)?
+            .eval(scope.value())
+            .map_err(|error| ExprError::of(&error, expr))?;
+        // Even in strict mode a bare missing name evaluates to nothing.
+        if value.is_undefined() {
+            return Err(ExprError::new(format!("`{}` is undefined", expr.trim())));
+        }
+        Ok(value)
+    }
+
+    /// Whether `expr` holds for the event.
+    pub fn eval_bool(&self, expr: &str, event: &Event) -> Result<bool, ExprError> {
+        self.bool_in(expr, &Scope::event(event))
+    }
+
+    /// As [`Self::eval_bool`], sharing a scope between several expressions over one event.
+    pub fn bool_in(&self, expr: &str, scope: &Scope) -> Result<bool, ExprError> {
+        self.eval(expr, scope).map(|value| value.is_true())
+    }
+
+    /// The text of `expr`'s value: numbers as they were written; null is an error.
+    pub fn eval_text(&self, expr: &str, event: &Event) -> Result<String, ExprError> {
+        self.text_in(expr, &Scope::event(event))
+    }
+
+    /// As [`Self::eval_text`], sharing a scope between several expressions over one event.
+    pub fn text_in(&self, expr: &str, scope: &Scope) -> Result<String, ExprError> {
+        let value = self.eval(expr, scope)?;
+        if value.is_none() {
+            return Err(ExprError::new(format!("`{}` is null", expr.trim())));
+        }
+        let mut out = String::new();
+        value::write_text(&value, &scope.spellings(), &mut out)
+            .map_err(|error| ExprError::of(&error, expr))?;
+        Ok(out)
+    }
+
+    /// Renders a template over the event.
+    pub fn render(&self, template: &str, event: &Event) -> Result<String, ExprError> {
+        self.render_in(template, &Scope::event(event))
+    }
+
+    /// As [`Self::render`], sharing a scope between several templates over one event.
+    pub fn render_in(&self, template: &str, scope: &Scope) -> Result<String, ExprError> {
+        let env: &'static Environment<'static> = match scope.0.names {
+            Names::Event(_) => &STRICT,
+            Names::Hook { .. } => &HOOKS,
+        };
+        let mut out = Capped(Vec::new());
+        env.get_template(template)
+            .and_then(|compiled| {
+                compiled
+                    .render_captured_to(scope.value(), &mut out)
+                    .map(drop)
+            })
+            .map_err(|error| {
+                if out.0.len() >= MAX_OUTPUT {
+                    ExprError::new("it writes more than 4 MiB")
+                } else {
+                    ExprError::of(&error, template)
+                }
+            })?;
+        String::from_utf8(out.0).map_err(|_| ExprError::new("it writes no UTF-8"))
+    }
+}
+
+/// Refuses to grow beyond [`MAX_OUTPUT`].
+struct Capped(Vec<u8>);
+
+impl io::Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = MAX_OUTPUT - self.0.len();
+        if bytes.len() > room {
+            self.0.resize(MAX_OUTPUT, b' ');
+            return Err(io::Error::other("full"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Checks the syntax of a text of the configuration, that it uses only names that its kind knows, and that the filters
+/// and tests on its straight way exist. The error says line and column where it can.
+pub fn check(text: &str, kind: Kind) -> Result<(), ExprError> {
+    let known: &[&str] = match kind {
+        Kind::Expression | Kind::Template => &EVENT_NAMES,
+        Kind::Hook => &HOOK_NAMES,
+    };
+    // Everything is undefined here, and that is allowed: only what can never work fails.
+    let mut env = environment(UndefinedBehavior::Chainable, true);
+    env.set_fuel(Some(20_000));
+    let fail = |error: Error| ExprError::of(&error, text);
+    let (names, tried) = if kind == Kind::Expression {
+        let compiled = env.compile_expression(text).map_err(fail)?;
+        let names = compiled.undeclared_variables(false);
+        (names, compiled.eval(()).map(drop))
+    } else {
+        let compiled = env.template_from_str(text).map_err(fail)?;
+        let names = compiled.undeclared_variables(false);
+        (names, compiled.render(()).map(drop))
+    };
+    let mut unknown: Vec<&String> = names
+        .iter()
+        .filter(|name| {
+            !known.contains(&name.as_str()) && !env.globals().any(|(global, _)| global == *name)
+        })
+        .collect();
+    unknown.sort();
+    if let Some(name) = unknown.first() {
+        return Err(ExprError::new(format!(
+            "`{name}` is unknown here: expected {}",
+            known.join(", ")
+        )));
+    }
+    match tried {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
+            ) =>
+        {
+            Err(fail(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

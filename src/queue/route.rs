@@ -1,0 +1,277 @@
+//! Which paths an event takes, decided once, when it is accepted: type patterns, `when`, and the frozen `order_by`.
+//! A pure function of configuration and event; the front door calls it for every event before the store sees it.
+//!
+//! An expression that fails holds the event with the reason: routing it anyway, or dropping it, would be a guess.
+
+use std::time::Duration;
+
+use crate::config::live::Runtime;
+use crate::config::model::{Lane, Path, Sync};
+use crate::event::Event;
+use crate::event::expr::{Engine, ExprError, Scope};
+use crate::ids::MAX_FAN_OUT;
+use crate::store::Route;
+
+/// Longest order key, in bytes: it is indexed.
+pub const MAX_ORDER_KEY: usize = 256;
+
+/// Where an event goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routing {
+    /// To these paths; none means unrouted.
+    Routes(Vec<Route>),
+    /// Nowhere until someone looks: an expression failed.
+    Hold(String),
+}
+
+/// Whether `pattern` (exact, or a prefix ending in `*`) covers the event type `kind`.
+pub fn matches(pattern: &str, kind: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => kind.starts_with(prefix),
+        None => pattern == kind,
+    }
+}
+
+/// Routes an event by the configuration in force. Path order is file order, so deliveries keep their ordinals.
+pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
+    let mut routes = Vec::new();
+    // The event's data is parsed at most once, whatever the number of paths, and not at all without an expression.
+    let mut scope: Option<Scope> = None;
+    for path in &runtime.config.paths {
+        if !takes(path, &event.kind) {
+            continue;
+        }
+        let Some(id) = runtime.id(&path.name) else {
+            continue;
+        };
+        let order_key = if path.when.is_some() || path.order_by.is_some() {
+            let scope = scope.get_or_insert_with(|| Scope::event(event));
+            match judge(engine, path, scope) {
+                Ok(Judged::Passed) => continue,
+                Ok(Judged::Taken(order_key)) => order_key,
+                Err(reason) => return Routing::Hold(reason),
+            }
+        } else {
+            None
+        };
+        if routes.len() == MAX_FAN_OUT {
+            return Routing::Hold(format!("it matches more than {MAX_FAN_OUT} paths"));
+        }
+        routes.push(Route {
+            path: id,
+            order_key,
+            on_dead_continue: path.on_dead_continue,
+            delay: path.schedule.first().copied().unwrap_or(Duration::ZERO),
+        });
+    }
+    Routing::Routes(routes)
+}
+
+/// Page paths take no events of their own accord, and scheduled paths deliver none.
+fn takes(path: &Path, kind: &str) -> bool {
+    path.lane == Lane::Work
+        && path.sync != Sync::Scheduled
+        && path.events.iter().any(|pattern| matches(pattern, kind))
+}
+
+enum Judged {
+    Passed,
+    Taken(Option<String>),
+}
+
+fn judge(engine: &Engine, path: &Path, scope: &Scope) -> Result<Judged, String> {
+    let held = |key: &'static str| {
+        let name = &path.name;
+        move |error: ExprError| format!("path {name}, {key}: {error}")
+    };
+    if let Some(when) = &path.when
+        && !engine.bool_in(when, scope).map_err(held("when"))?
+    {
+        return Ok(Judged::Passed);
+    }
+    let Some(order_by) = &path.order_by else {
+        return Ok(Judged::Taken(None));
+    };
+    let key = engine.text_in(order_by, scope).map_err(held("order_by"))?;
+    if key.is_empty() || key.len() > MAX_ORDER_KEY {
+        return Err(format!(
+            "path {}, order_by: the value has {} bytes, expected 1 to {MAX_ORDER_KEY}",
+            path.name,
+            key.len()
+        ));
+    }
+    Ok(Judged::Taken(Some(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::model::{BreakerPolicy, Config, RequestTemplate};
+    use crate::event::testing::{config, event};
+    use crate::ids::PathId;
+
+    fn path(name: &str, events: &[&str]) -> Path {
+        Path {
+            name: name.into(),
+            from: "shop".into(),
+            to: "crm".into(),
+            events: events.iter().map(|&event| event.into()).collect(),
+            when: None,
+            sync: Sync::Queue,
+            lane: Lane::Work,
+            order_by: None,
+            on_dead_continue: false,
+            owner: "anna".into(),
+            escalation: None,
+            runbook: None,
+            request: RequestTemplate {
+                method: "POST".into(),
+                url: "/".into(),
+                headers: Vec::new(),
+                body: None,
+                key_header: "Idempotency-Key".into(),
+            },
+            schedule: vec![Duration::ZERO],
+            jitter: 0.0,
+            timeout: Duration::from_secs(15),
+            concurrency: 1,
+            retry_after_cap: Duration::from_secs(3600),
+            breaker: BreakerPolicy {
+                rate: 0.5,
+                min: 10,
+                window: Duration::from_secs(60),
+                cooldown: Duration::from_secs(60),
+                refused: 3,
+            },
+            classes: Vec::new(),
+            due: None,
+            value: None,
+        }
+    }
+
+    fn runtime(paths: Vec<Path>) -> Runtime {
+        let numbers = paths
+            .iter()
+            .enumerate()
+            .map(|(index, path)| (path.name.clone(), PathId(index as i64 + 1)))
+            .collect();
+        let config = Config { paths, ..config() };
+        Runtime::new(Arc::new(config), numbers)
+    }
+
+    fn routed(paths: Vec<Path>, kind: &str, data: &str) -> Routing {
+        route(&runtime(paths), &Engine::new(), &event(kind, data))
+    }
+
+    fn ids(routing: &Routing) -> Vec<i64> {
+        match routing {
+            Routing::Routes(routes) => routes.iter().map(|route| route.path.0).collect(),
+            Routing::Hold(reason) => panic!("held: {reason}"),
+        }
+    }
+
+    #[test]
+    fn patterns_are_exact_or_a_prefix() {
+        for (pattern, kind, expected) in [
+            ("order.created", "order.created", true),
+            ("order.created", "order.created.v2", false),
+            ("order.*", "order.created", true),
+            ("order.*", "order", false),
+            ("order*", "order", true),
+            ("*", "anything", true),
+            ("order.*", "Order.created", false),
+        ] {
+            assert_eq!(matches(pattern, kind), expected, "{pattern} {kind}");
+        }
+    }
+
+    #[test]
+    fn an_event_fans_out_to_every_path_that_wants_it_in_file_order() {
+        let mut large = path("large", &["order.*"]);
+        large.when = Some("data.total > 100".into());
+        let mut nightly = path("nightly", &["*"]);
+        nightly.sync = Sync::Scheduled;
+        let mut page = path("page/slack:ops", &["*"]);
+        page.lane = Lane::Page;
+        let paths = vec![
+            path("a", &["customer.*", "order.created"]),
+            large,
+            path("c", &["order.*"]),
+            nightly,
+            page,
+        ];
+        let route = |kind, data| ids(&routed(paths.clone(), kind, data));
+        assert_eq!(route("order.created", r#"{"total":100.01}"#), [1, 2, 3]);
+        assert_eq!(route("order.created", r#"{"total":99}"#), [1, 3]);
+        assert_eq!(route("order.paid", r#"{"total":99}"#), [3]);
+        assert_eq!(route("refund", r#"{"total":99}"#), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn order_by_is_frozen_as_text() {
+        let mut ordered = path("deals", &["order.*"]);
+        ordered.order_by = Some("data.customer.id".into());
+        ordered.on_dead_continue = true;
+        ordered.schedule = vec![Duration::from_secs(5)];
+        let routing = routed(vec![ordered], "order.paid", r#"{"customer":{"id":7}}"#);
+        assert_eq!(
+            routing,
+            Routing::Routes(vec![Route {
+                path: PathId(1),
+                order_key: Some("7".into()),
+                on_dead_continue: true,
+                delay: Duration::from_secs(5),
+            }])
+        );
+    }
+
+    #[test]
+    fn an_expression_that_fails_holds_the_event_and_says_which() {
+        let with = |when: Option<&str>, order_by: Option<&str>| {
+            let mut path = path("deals", &["order.*"]);
+            path.when = when.map(Into::into);
+            path.order_by = order_by.map(Into::into);
+            vec![path]
+        };
+        let long = format!(r#"{{"k":"{}"}}"#, "x".repeat(MAX_ORDER_KEY + 1));
+        for (paths, data, words) in [
+            (
+                with(Some("data.totl > 1"), None),
+                "{}",
+                ["path deals, when:", "`data.totl`"],
+            ),
+            (
+                with(None, Some("data.k")),
+                r#"{"k":null}"#,
+                ["order_by", "null"],
+            ),
+            (
+                with(None, Some("data.k")),
+                r#"{"k":""}"#,
+                ["order_by", "0 bytes"],
+            ),
+            (with(None, Some("data.k")), &long, ["order_by", "257 bytes"]),
+            (with(Some("data.k"), None), "<xml/>", ["when", "not JSON"]),
+        ] {
+            let Routing::Hold(reason) = routed(paths, "order.paid", data) else {
+                panic!("{words:?}: not held")
+            };
+            for word in words {
+                assert!(reason.contains(word), "{reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_passes_needs_no_order_key() {
+        let mut path = path("deals", &["order.*"]);
+        path.when = Some("data.k is defined".into());
+        path.order_by = Some("data.k".into());
+        assert_eq!(
+            ids(&routed(vec![path], "order.paid", "{}")),
+            Vec::<i64>::new()
+        );
+    }
+}
