@@ -4,6 +4,7 @@
 pub mod config;
 pub mod control;
 pub mod event;
+pub mod http;
 pub mod ids;
 pub mod queue;
 pub mod reconcile;

@@ -1,5 +1,14 @@
 //! The durable queue: pure policy, the dispatch loop that applies it, and replay.
 
+pub mod breaker;
+pub mod budget;
+pub mod classify;
+pub mod decide;
 pub mod filter;
+pub mod fingerprint;
 pub mod model;
 pub mod route;
+pub mod schedule;
+
+#[cfg(test)]
+mod testing;

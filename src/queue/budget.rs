@@ -1,0 +1,259 @@
+//! The rate budget of a system, shared by its paths, probes and reconciliation: a token bucket that never lets more than
+//! `count` requests into any span of `per`, and that obeys the receiver when it says how long to stay away.
+//!
+//! `Bucket` is pure (intervals are monotonic, so a step of the wall clock changes nothing); `Budget` is the shared handle,
+//! held by `http::Outbound` and asked by `dispatch` and reconciliation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::model::RateLimit;
+
+/// The state of one budget.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    limit: Option<RateLimit>,
+    /// Tokens at `at`; a fraction is a token in the making.
+    tokens: f64,
+    at: Instant,
+    /// Nothing before this.
+    blocked: Option<Instant>,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(limit: Option<RateLimit>, now: Instant) -> Self {
+        Self {
+            tokens: limit.map_or(0.0, capacity),
+            limit,
+            at: now,
+            blocked: None,
+        }
+    }
+
+    /// Takes another limit over; what was learned from the receiver stays.
+    pub fn set_limit(&mut self, limit: Option<RateLimit>, now: Instant) {
+        if self.limit != limit {
+            let blocked = self.blocked;
+            *self = Self::new(limit, now);
+            self.blocked = blocked;
+        }
+    }
+
+    /// How many requests may start now.
+    pub fn available(&mut self, now: Instant) -> usize {
+        self.fill(now);
+        match (self.blocked, self.limit) {
+            (Some(_), _) => 0,
+            (None, None) => usize::MAX,
+            (None, Some(_)) => self.tokens as usize,
+        }
+    }
+
+    /// Takes `count` tokens that `available` said are there.
+    pub fn take(&mut self, count: usize) {
+        if self.limit.is_some() {
+            self.tokens -= count as f64;
+        }
+    }
+
+    /// Gives tokens back that were not used.
+    pub fn give_back(&mut self, count: usize) {
+        if let Some(limit) = self.limit {
+            self.tokens = (self.tokens + count as f64).min(capacity(limit));
+        }
+    }
+
+    /// The receiver asked to be left alone for that long.
+    pub fn throttled(&mut self, now: Instant, asked: Duration) {
+        let until = now.checked_add(asked);
+        self.blocked = self.blocked.max(until);
+        // What is in the bucket would all come at once afterwards.
+        self.fill(now);
+        self.tokens = self.tokens.min(1.0);
+    }
+
+    /// When a request may start; none if one may start now.
+    pub fn next(&mut self, now: Instant) -> Option<Instant> {
+        self.fill(now);
+        let made = self.limit.and_then(|limit| {
+            let missing = 1.0 - self.tokens;
+            // A microsecond more than computed, so that rounding never wakes us before the token is whole.
+            (missing > 0.0).then(|| {
+                now + Duration::from_secs_f64(missing / rate(limit)) + Duration::from_micros(1)
+            })
+        });
+        self.blocked.max(made)
+    }
+
+    fn fill(&mut self, now: Instant) {
+        if self.blocked.is_some_and(|until| until <= now) {
+            self.blocked = None;
+        }
+        if let Some(limit) = self.limit {
+            let passed = now.saturating_duration_since(self.at).as_secs_f64();
+            self.tokens = (self.tokens + passed * rate(limit)).min(capacity(limit));
+        }
+        self.at = self.at.max(now);
+    }
+}
+
+/// The most tokens at once: a tenth of the limit, so that a full bucket and what is made in a span stay within the limit.
+fn capacity(limit: RateLimit) -> f64 {
+    f64::from((limit.count / 10).max(1))
+}
+
+/// Tokens a second: with a full bucket at its start, a span (without its end) sees less than `count + 1` tokens.
+fn rate(limit: RateLimit) -> f64 {
+    let made = f64::from(limit.count.max(1)) - capacity(limit) + 1.0;
+    made / limit.per.max(Duration::from_millis(1)).as_secs_f64()
+}
+
+/// A budget shared by all that talk to one system. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Mutex<Bucket>>);
+
+impl Budget {
+    /// A full budget.
+    pub fn new(limit: Option<RateLimit>) -> Self {
+        Self(Arc::new(Mutex::new(Bucket::new(limit, Instant::now()))))
+    }
+
+    /// See [`Bucket::set_limit`].
+    pub fn set_limit(&self, limit: Option<RateLimit>) {
+        self.bucket().set_limit(limit, Instant::now());
+    }
+
+    /// How many requests may start now.
+    pub fn available(&self) -> usize {
+        self.bucket().available(Instant::now())
+    }
+
+    /// Takes up to `wanted` tokens; returns how many.
+    pub fn take(&self, wanted: usize) -> usize {
+        let mut bucket = self.bucket();
+        let count = bucket.available(Instant::now()).min(wanted);
+        bucket.take(count);
+        count
+    }
+
+    /// Gives unused tokens back.
+    pub fn give_back(&self, count: usize) {
+        self.bucket().give_back(count);
+    }
+
+    /// The receiver asked to be left alone for that long.
+    pub fn throttled(&self, asked: Duration) {
+        self.bucket().throttled(Instant::now(), asked);
+    }
+
+    /// When a request may start; none if one may start now.
+    pub fn next(&self) -> Option<Instant> {
+        self.bucket().next(Instant::now())
+    }
+
+    /// Waits for one token and takes it.
+    pub async fn acquire(&self) {
+        while self.take(1) == 0 {
+            let next = self.next().unwrap_or_else(Instant::now);
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        // A bucket is whole after each statement: a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn limit(count: u32, ms: u64) -> RateLimit {
+        RateLimit {
+            count,
+            per: Duration::from_millis(ms),
+        }
+    }
+
+    #[test]
+    fn no_limit_lets_all_pass_until_the_receiver_objects() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(None, now);
+        assert_eq!(bucket.available(now), usize::MAX);
+        assert_eq!(bucket.next(now), None);
+        bucket.throttled(now, Duration::from_secs(5));
+        assert_eq!(bucket.available(now + Duration::from_secs(4)), 0);
+        assert_eq!(bucket.next(now), Some(now + Duration::from_secs(5)));
+        bucket.throttled(now, Duration::from_secs(2));
+        assert_eq!(
+            bucket.available(now + Duration::from_secs(4)),
+            0,
+            "a shorter wish does not shorten"
+        );
+        assert_eq!(bucket.available(now + Duration::from_secs(5)), usize::MAX);
+    }
+
+    #[test]
+    fn a_receiver_that_objects_empties_the_bucket_and_unused_tokens_come_back() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(Some(limit(100, 1000)), now);
+        assert_eq!(bucket.available(now), 10);
+        bucket.take(10);
+        assert_eq!(bucket.available(now), 0);
+        bucket.give_back(20);
+        assert_eq!(bucket.available(now), 10);
+        bucket.throttled(now, Duration::ZERO);
+        assert_eq!(bucket.available(now), 1);
+        bucket.set_limit(Some(limit(5, 1000)), now);
+        assert_eq!(bucket.available(now), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn acquire_waits_for_its_token() {
+        let budget = Budget::new(Some(limit(2, 1000)));
+        let start = Instant::now();
+        for _ in 0..5 {
+            budget.acquire().await;
+        }
+        let passed = start.elapsed();
+        assert!(
+            passed >= Duration::from_millis(2000) && passed < Duration::from_millis(2100),
+            "{passed:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_sees_more_than_the_limit(count in 1_u32..200, per in 10_u64..10_000, steps in proptest::collection::vec((0_u64..500, 1_usize..50), 1..200)) {
+            let limit = limit(count, per);
+            let start = Instant::now();
+            let mut bucket = Bucket::new(Some(limit), start);
+            let mut now = start;
+            let mut taken: Vec<Instant> = Vec::new();
+            for (wait, wanted) in steps {
+                now += Duration::from_millis(wait);
+                let got = bucket.available(now).min(wanted);
+                bucket.take(got);
+                taken.extend(std::iter::repeat_n(now, got));
+                let in_span = taken.iter().rev().take_while(|at| now.duration_since(**at) < limit.per).count();
+                prop_assert!(in_span <= count as usize, "{} in one span of {:?}", in_span, limit);
+            }
+        }
+
+        #[test]
+        fn a_token_is_there_when_promised(count in 1_u32..200, per in 10_u64..10_000, wanted in 1_usize..50) {
+            let now = Instant::now();
+            let mut bucket = Bucket::new(Some(limit(count, per)), now);
+            let got = bucket.available(now).min(wanted);
+            bucket.take(got);
+            let next = bucket.next(now).unwrap_or(now);
+            prop_assert!(bucket.available(next) >= 1);
+            prop_assert!(next - now <= Duration::from_millis(per) + Duration::from_millis(1));
+        }
+    }
+}
