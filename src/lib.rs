@@ -1,11 +1,13 @@
 //! midwatch keeps a small business's integrations trustworthy, from a terminal: a durable retry queue and a
 //! reconciliation loop behind, a console in front, one SQLite file beneath.
 
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod event;
 pub mod http;
 pub mod ids;
+pub mod logging;
 pub mod queue;
 pub mod reconcile;
 pub mod store;

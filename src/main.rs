@@ -1,2 +1,7 @@
 //! The `midwatch` binary: a thin shell over the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    midwatch::cli::main()
+}
