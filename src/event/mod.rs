@@ -1,5 +1,7 @@
 //! Events: what enters, in the CloudEvents 1.0 sense, and what is remembered of it.
 
+pub mod digest;
+pub mod envelope;
 pub mod expr;
 pub mod json;
 #[cfg(test)]
