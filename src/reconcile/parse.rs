@@ -187,7 +187,8 @@ impl Collector<'_> {
             return Ok(());
         }
         let updated = match self.shape.updated.as_ref().map(read).transpose()? {
-            Some(Value::Text(text)) => Timestamp::parse_rfc3339(text.trim()),
+            Some(Value::Text(text)) => instant(text.trim()),
+            Some(Value::Number(text)) => unix_seconds(&text),
             _ => None,
         };
         let fields = self
@@ -203,6 +204,16 @@ impl Collector<'_> {
         });
         Ok(())
     }
+}
+
+/// RFC 3339; without an offset it is read as UTC (WooCommerce's `date_modified_gmt`).
+fn instant(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(text).or_else(|| Timestamp::parse_rfc3339(&format!("{text}Z")))
+}
+
+/// Whole Unix seconds (Stripe's `created`).
+fn unix_seconds(text: &str) -> Option<Timestamp> {
+    text.parse::<i64>().ok()?.checked_mul(1000).map(Timestamp)
 }
 
 /// A JSON Pointer, taken apart once.
@@ -440,6 +451,23 @@ mod tests {
         let shape = Shape::new("", "/k", None, ["/f"]);
         let got = listing(deep.as_bytes(), &shape);
         assert_eq!(got, Err(ListingError::TooDeep { index: 0 }));
+    }
+
+    #[test]
+    fn times_of_change_are_read_as_vendors_write_them() {
+        for (updated, expected) in [
+            ("\"2026-11-23T20:00:00+01:00\"", Some(1_795_460_400_000)),
+            ("\"2026-11-23T19:00:00\"", Some(1_795_460_400_000)),
+            ("1795460400", Some(1_795_460_400_000)),
+            ("\"soon\"", None),
+            ("null", None),
+            ("1e300", None),
+            ("99999999999999999999", None),
+        ] {
+            let body = format!(r#"[{{"k":1,"u":{updated}}}]"#);
+            let got = listing(body.as_bytes(), &Shape::new("", "/k", Some("/u"), [])).unwrap();
+            assert_eq!(got.records[0].updated.map(|t| t.0), expected, "{updated}");
+        }
     }
 
     #[test]

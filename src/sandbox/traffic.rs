@@ -1,0 +1,255 @@
+//! What happens at Nordlys Coffee: orders come in, are paid, sent, cancelled, refunded; people sign up.
+//!
+//! Deterministic by seed: the same seed tells the same story in the same order. It changes the stand-ins and makes the
+//! messages that they would send to midwatch; sending them is the outbox's business.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::crm::Crm;
+use super::goods::{Customer, Order};
+use super::payments::Payments;
+use super::random::Random;
+use super::secrets;
+use super::website::Website;
+use crate::time::Timestamp;
+
+/// The first order's number.
+const FIRST_ORDER: u64 = 1042;
+/// Orders remembered as open, paid or unpaid.
+const OPEN: usize = 400;
+
+/// Who sends a message: each sender keeps its messages in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The website.
+    Shop,
+    /// The payment provider.
+    Payments,
+}
+
+/// One request to midwatch's front door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Who sends it.
+    pub sender: Sender,
+    /// `/hooks/...` or `/events`.
+    pub path: &'static str,
+    /// Headers beside content type.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// A vendor's habit: the same message a second time. midwatch must not take it for a new one.
+    pub again: bool,
+}
+
+/// The generator.
+#[derive(Debug)]
+pub struct Traffic {
+    website: Arc<Website>,
+    payments: Arc<Payments>,
+    crm: Arc<Crm>,
+    random: Random,
+    next_order: u64,
+    next_customer: u64,
+    unpaid: VecDeque<(u64, u64)>,
+    unsent: VecDeque<u64>,
+    paid: VecDeque<u64>,
+    last_payment: Option<Message>,
+}
+
+impl Traffic {
+    /// Traffic between these stand-ins.
+    pub fn new(website: Arc<Website>, payments: Arc<Payments>, crm: Arc<Crm>, seed: u64) -> Self {
+        Self {
+            website,
+            payments,
+            crm,
+            random: Random::new(seed),
+            next_order: FIRST_ORDER,
+            next_customer: 1,
+            unpaid: VecDeque::new(),
+            unsent: VecDeque::new(),
+            paid: VecDeque::new(),
+            last_payment: None,
+        }
+    }
+
+    /// The next thing that happens.
+    pub fn next(&mut self, now: Timestamp) -> Message {
+        let happened = match self.random.below(100) {
+            0..40 => None,
+            40..60 => self.finish_order(now),
+            60..82 => self.pay_order(now),
+            82..86 => self.refund_order(now),
+            86..96 => Some(self.sign_up(now)),
+            _ => self.last_payment.clone().map(|message| Message {
+                again: true,
+                ..message
+            }),
+        };
+        match happened {
+            Some(message) => message,
+            None => self.take_order(now),
+        }
+    }
+
+    fn take_order(&mut self, now: Timestamp) -> Message {
+        let order = Order::new(self.next_order, &mut self.random, now);
+        self.next_order += 1;
+        remember(&mut self.unpaid, (order.number, order.total()));
+        remember(&mut self.unsent, order.number);
+        let message = webhook("order.created", order.number, &order.json());
+        if let Some(archived) = self.website.take(order) {
+            self.crm.archive(archived);
+        }
+        message
+    }
+
+    fn finish_order(&mut self, now: Timestamp) -> Option<Message> {
+        if self.unsent.len() < 3 {
+            return None;
+        }
+        let number = self.unsent.pop_front()?;
+        let status = if self.random.chance(0.1) {
+            "cancelled"
+        } else {
+            "completed"
+        };
+        let order = self.website.set_status(number, status, now)?;
+        Some(webhook("order.updated", number, &order.json()))
+    }
+
+    fn pay_order(&mut self, now: Timestamp) -> Option<Message> {
+        let (number, total) = self.unpaid.pop_front()?;
+        remember(&mut self.paid, number);
+        let event = self.payments.charge(number, total, now);
+        Some(self.payment(&event, now))
+    }
+
+    fn refund_order(&mut self, now: Timestamp) -> Option<Message> {
+        let place = self.random.below(self.paid.len());
+        let number = self.paid.remove(place)?;
+        let event = self.payments.refund(number, now)?;
+        Some(self.payment(&event, now))
+    }
+
+    /// Sign-ups come from a plugin that speaks CloudEvents to `POST /events`.
+    fn sign_up(&mut self, now: Timestamp) -> Message {
+        let customer = Customer::new(&mut self.random);
+        let id = self.next_customer;
+        self.next_customer += 1;
+        let event = json!({
+            "specversion": "1.0",
+            "id": format!("signup-{id}"),
+            "source": "shop",
+            "type": "customer.created",
+            "subject": customer.email,
+            "time": now.rfc3339(),
+            "datacontenttype": "application/json",
+            "data": { "id": id, "billing": customer.billing() },
+        });
+        Message {
+            sender: Sender::Shop,
+            path: "/events",
+            headers: vec![("content-type", "application/cloudevents+json".to_owned())],
+            body: event.to_string().into(),
+            again: false,
+        }
+    }
+
+    fn payment(&mut self, event: &Value, now: Timestamp) -> Message {
+        let body = Bytes::from(event.to_string());
+        let message = Message {
+            sender: Sender::Payments,
+            path: "/hooks/payments",
+            headers: vec![
+                ("content-type", "application/json".to_owned()),
+                (
+                    "stripe-signature",
+                    secrets::stripe(now.0.div_euclid(1000), &body),
+                ),
+            ],
+            body,
+            again: false,
+        };
+        self.last_payment = Some(message.clone());
+        message
+    }
+}
+
+/// A signed webhook as WooCommerce sends it.
+fn webhook(topic: &'static str, number: u64, order: &Value) -> Message {
+    let body = Bytes::from(order.to_string());
+    let event = topic.trim_start_matches("order.");
+    Message {
+        sender: Sender::Shop,
+        path: "/hooks/shop",
+        headers: vec![
+            ("content-type", "application/json".to_owned()),
+            ("x-wc-webhook-source", "https://nordlys.example/".to_owned()),
+            ("x-wc-webhook-topic", topic.to_owned()),
+            ("x-wc-webhook-resource", "order".to_owned()),
+            ("x-wc-webhook-event", event.to_owned()),
+            ("x-wc-webhook-id", "1".to_owned()),
+            ("x-wc-webhook-delivery-id", format!("{number}-{event}")),
+            ("x-wc-webhook-signature", secrets::woocommerce(&body)),
+        ],
+        body,
+        again: false,
+    }
+}
+
+/// Adds to a list that forgets its oldest.
+fn remember<T>(list: &mut VecDeque<T>, item: T) {
+    list.push_back(item);
+    if list.len() > OPEN {
+        list.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{HashMap, HashSet};
+
+    fn story(seed: u64, count: i64) -> Vec<Message> {
+        let mut traffic = Traffic::new(Arc::default(), Arc::default(), Arc::default(), seed);
+        (0..count)
+            .map(|n| traffic.next(Timestamp(n * 300)))
+            .collect()
+    }
+
+    #[test]
+    fn the_same_seed_tells_the_same_story() {
+        assert_eq!(story(1, 300), story(1, 300));
+        assert_ne!(story(1, 300), story(2, 300));
+    }
+
+    #[test]
+    fn every_kind_of_message_occurs_and_none_twice_unless_it_says_so() {
+        let story = story(1, 600);
+        let mut kinds: HashMap<String, u32> = HashMap::new();
+        let mut bodies = HashSet::new();
+        for message in &story {
+            let body: Value = serde_json::from_slice(&message.body).unwrap();
+            let topic = message
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "x-wc-webhook-topic");
+            let kind = topic.map_or_else(|| body["type"].to_string(), |(_, topic)| topic.clone());
+            *kinds.entry(kind).or_default() += 1;
+            assert_eq!(
+                bodies.insert(message.body.clone()),
+                !message.again,
+                "{body}"
+            );
+        }
+        assert_eq!(kinds.len(), 5, "{kinds:?}");
+        assert!(kinds.values().all(|count| *count >= 5), "{kinds:?}");
+        assert!(story.iter().any(|message| message.again));
+    }
+}
