@@ -1,4 +1,126 @@
 //! `midwatch.toml`: read, checked, and turned into [`model::Config`]. Errors point at file, line and key.
+//!
+//! Reading never stops at the first mistake: every error of a file is reported at once, because whoever repairs
+//! it at night should have to run `midwatch check` twice, not twelve times. Nothing here opens a secret, a socket
+//! or the database; the only I/O is reading the file and looking whether a runbook is there.
+//! Called by the worker at start and reload, by the console, and by `midwatch check`.
 
+use std::path::Path;
+
+mod channels;
+pub mod diagnostic;
+mod expression;
+mod hooks;
 pub mod live;
 pub mod model;
+mod paths;
+mod reader;
+mod recipes;
+mod reconcile;
+pub mod report;
+pub mod secret;
+mod sections;
+mod settings;
+mod suggest;
+mod systems;
+mod values;
+
+pub use diagnostic::{Diagnostic, Severity};
+
+use model::Config;
+use reader::{Problems, Section};
+
+/// The largest configuration file that is read, in bytes.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// A good configuration and what is doubtful about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What it would be better to change; in file order.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it, in file order; never empty.
+pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    let whole = |message: String, suggestion: Option<String>| {
+        let mut diagnostic = Diagnostic::of_file(file, message);
+        diagnostic.suggestion = suggestion;
+        Err(vec![diagnostic])
+    };
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return whole(
+                "no such file".to_owned(),
+                Some("`midwatch init` writes a commented one to start from".to_owned()),
+            );
+        }
+        Err(error) => return whole(format!("cannot be read: {error}"), None),
+        Ok(metadata) if metadata.is_dir() => {
+            return whole(
+                "is a folder, not a file".to_owned(),
+                Some("name the midwatch.toml inside it".to_owned()),
+            );
+        }
+        Ok(metadata) if metadata.len() > LARGEST_FILE => {
+            return whole(
+                format!("is {} bytes long; at most 1 MiB is read", metadata.len()),
+                None,
+            );
+        }
+        Ok(_) => {}
+    }
+    match std::fs::read(file) {
+        Err(error) => whole(format!("cannot be read: {error}"), None),
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => parse(&text, file),
+            Err(error) => {
+                let good = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
+                let problems = Problems::new(file, &text);
+                problems.error(good, "", "not UTF-8 from here on", Some("UTF-8 text"), None);
+                Err(problems.into_found())
+            }
+        },
+    }
+}
+
+/// Checks the text of a configuration file. `file` is shown in messages and is where relative paths start from.
+///
+/// # Errors
+/// Everything that is wrong with it, in file order; never empty.
+pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    // Editors of some systems write a byte order mark, which TOML does not know.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let problems = Problems::new(file, text);
+    let (document, mistakes) = toml::de::DeTable::parse_recoverable(text);
+    for mistake in &mistakes {
+        let at = mistake.span().map_or(0, |span| span.start);
+        let message = format!("this is not TOML: {}", mistake.message());
+        problems.error(at, "", &message, None, None);
+    }
+    if !mistakes.is_empty() {
+        // What the parser recovered is a guess: complaints about it would only distract.
+        return Err(problems.into_found());
+    }
+    let root = Section::root(&problems, document.get_ref());
+    let config = sections::config(&root, text, file);
+    let found = problems.into_found();
+    let errors: Vec<Diagnostic> = found
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .cloned()
+        .collect();
+    if errors.is_empty() {
+        Ok(Loaded {
+            config,
+            warnings: found,
+        })
+    } else {
+        Err(errors)
+    }
+}

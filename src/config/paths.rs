@@ -1,0 +1,358 @@
+//! `[paths.NAME]` over `[defaults.path]`, and the internal page path of each channel.
+
+use std::path::Path as FilePath;
+use std::time::Duration;
+
+use super::model::{BreakerPolicy, Channel, Lane, Path, RequestTemplate, Sync, System};
+use super::reader::{Section, Value};
+use super::sections::Named;
+use super::settings::{self, Settings, settings};
+use super::values::{DAY, check_name, check_reference, is_private};
+
+/// What paths refer to.
+pub(super) struct Surroundings<'s> {
+    /// `[systems]`.
+    pub(super) systems: &'s Named<System>,
+    /// `[channels]`.
+    pub(super) channels: &'s Named<Channel>,
+    /// The folder that runbooks are relative to.
+    pub(super) base: &'s FilePath,
+}
+
+/// Standard Webhooks, "Deliverability and reliability": the recommended retry schedule.
+const QUEUE: [Duration; 10] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(10 * 3600),
+    Duration::from_secs(14 * 3600),
+    Duration::from_secs(20 * 3600),
+    Duration::from_secs(24 * 3600),
+];
+
+/// Three tries that end inside five minutes even when jitter stretches both delays by its default fifth.
+const WEBHOOK: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_secs(30),
+    Duration::from_secs(210),
+];
+
+/// A page is worth trying often at first, and for a night.
+const PAGE: [Duration; 14] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(3600),
+    Duration::from_secs(3600),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(4 * 3600),
+];
+
+/// Half of at least ten attempts within two minutes: a real outage shows within seconds, and a handful of failures on a
+/// quiet path does not stop it. Five distinct records refused in a row with no success between look like a bad deploy,
+/// not like five bad records. Half a minute is long enough for a restart and short enough to go unnoticed.
+const BREAKER: BreakerPolicy = BreakerPolicy {
+    rate: 0.5,
+    min: 10,
+    window: Duration::from_secs(120),
+    cooldown: Duration::from_secs(30),
+    refused: 5,
+};
+
+/// Pages are never stopped by a breaker: there would be nobody to tell.
+const NEVER: BreakerPolicy = BreakerPolicy {
+    rate: 1.0,
+    min: u32::MAX,
+    window: Duration::from_secs(120),
+    cooldown: Duration::from_secs(30),
+    refused: u32::MAX,
+};
+
+/// The header that most receivers read (IETF draft "The Idempotency-Key HTTP Header Field").
+const KEY_HEADER: &str = "Idempotency-Key";
+
+/// Every configured path, in file order.
+pub(super) fn paths(
+    section: &Section<'_>,
+    defaults: &Section<'_>,
+    around: &Surroundings<'_>,
+) -> Vec<Path> {
+    let shared = settings(defaults, around.channels, around.base);
+    for key in ["route", "events"] {
+        if let Some(value) = defaults.get(key) {
+            value.error("this belongs to each path, not to the defaults", None);
+        }
+    }
+    defaults.finish(settings::LATER);
+    section
+        .entries()
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let named = check_name(&value, name);
+            let one = value.section()?;
+            path(&one, name, &shared, around).filter(|_| named)
+        })
+        .collect()
+}
+
+/// The internal path that carries escalations to a channel. Its URL is the channel's webhook, read when it is sent.
+pub(super) fn page_path(channel: &str) -> Path {
+    Path {
+        name: format!("page/{channel}"),
+        from: "midwatch".to_owned(),
+        to: channel.to_owned(),
+        events: Vec::new(),
+        when: None,
+        sync: Sync::Queue,
+        lane: Lane::Page,
+        order_by: None,
+        on_dead_continue: true,
+        owner: String::new(),
+        escalation: None,
+        runbook: None,
+        request: RequestTemplate {
+            method: "POST".to_owned(),
+            url: String::new(),
+            headers: Vec::new(),
+            body: None,
+            key_header: KEY_HEADER.to_owned(),
+        },
+        schedule: PAGE.to_vec(),
+        jitter: 0.2,
+        timeout: Duration::from_secs(10),
+        concurrency: 2,
+        retry_after_cap: Duration::from_secs(300),
+        breaker: NEVER,
+        classes: Vec::new(),
+        due: None,
+        value: None,
+    }
+}
+
+fn path(
+    section: &Section<'_>,
+    name: &str,
+    shared: &Settings<'_>,
+    around: &Surroundings<'_>,
+) -> Option<Path> {
+    let route = section
+        .require("route", "\"FROM -> TO\", two systems")
+        .and_then(|value| route(&value, around.systems));
+    let own = settings(section, around.channels, around.base);
+    let sync = own.sync.or(shared.sync).unwrap_or(Sync::Queue);
+    let events = events(section, sync);
+    section.finish(settings::LATER);
+    let url = own.url.as_ref().or(shared.url.as_ref());
+    if let Some((_, to)) = &route
+        && sync != Sync::Scheduled
+    {
+        check_target(section, url, to, around.systems);
+    }
+    remark(
+        section,
+        &own,
+        shared,
+        sync,
+        route.as_ref().map(|(_, to)| to.as_str()),
+    );
+
+    let (from, to) = route?;
+    let mut headers = own.headers;
+    for (name, value) in &shared.headers {
+        if !headers
+            .iter()
+            .any(|(own, _)| own.eq_ignore_ascii_case(name))
+        {
+            headers.push((name.clone(), value.clone()));
+        }
+    }
+    let schedule = own.schedule.or_else(|| shared.schedule.clone());
+    Some(Path {
+        name: name.to_owned(),
+        from,
+        to,
+        events: events?,
+        when: own.when.or_else(|| shared.when.clone()),
+        sync,
+        lane: Lane::Work,
+        order_by: own.order_by.or_else(|| shared.order_by.clone()),
+        on_dead_continue: own
+            .on_dead_continue
+            .or(shared.on_dead_continue)
+            .unwrap_or(false),
+        owner: own
+            .owner
+            .or_else(|| shared.owner.clone())
+            .unwrap_or_default(),
+        escalation: own.escalation.or_else(|| shared.escalation.clone()),
+        runbook: own.runbook.or_else(|| shared.runbook.clone()),
+        request: RequestTemplate {
+            method: own
+                .method
+                .or_else(|| shared.method.clone())
+                .unwrap_or_else(|| "POST".to_owned()),
+            url: url.map(|(url, _)| url.clone()).unwrap_or_default(),
+            headers,
+            body: own.body.or_else(|| shared.body.clone()),
+            key_header: own
+                .key_header
+                .or_else(|| shared.key_header.clone())
+                .unwrap_or_else(|| KEY_HEADER.to_owned()),
+        },
+        schedule: schedule.unwrap_or_else(|| match sync {
+            Sync::Webhook => WEBHOOK.to_vec(),
+            Sync::Queue | Sync::Scheduled => QUEUE.to_vec(),
+        }),
+        jitter: own.jitter.or(shared.jitter).unwrap_or(0.2),
+        timeout: own
+            .timeout
+            .or(shared.timeout)
+            .unwrap_or(Duration::from_secs(15)),
+        concurrency: own.concurrency.or(shared.concurrency).unwrap_or(4),
+        retry_after_cap: own
+            .retry_after_cap
+            .or(shared.retry_after_cap)
+            .unwrap_or(DAY / 24),
+        breaker: own.breaker.over(&shared.breaker, BREAKER),
+        classes: own
+            .classes
+            .or_else(|| shared.classes.clone())
+            .unwrap_or_default(),
+        due: own.due.or(shared.due),
+        value: own.value.or_else(|| shared.value.clone()),
+    })
+}
+
+/// `"shop -> crm"`.
+fn route(value: &Value<'_>, systems: &Named<System>) -> Option<(String, String)> {
+    const EXPECTED: &str = "\"FROM -> TO\", two systems";
+    let text = value.text(EXPECTED)?;
+    let pair = text
+        .split_once("->")
+        .map(|(from, to)| (from.trim(), to.trim()));
+    let Some((from, to)) =
+        pair.filter(|(from, to)| !from.is_empty() && !to.is_empty() && !to.contains("->"))
+    else {
+        value.wrong(EXPECTED, None);
+        return None;
+    };
+    if from.contains('.') || to.contains('.') {
+        value.error(
+            "record types in a route are not part of this version yet",
+            Some("name only the systems: \"FROM -> TO\"".to_owned()),
+        );
+        return None;
+    }
+    let known = [from, to].map(|name| check_reference(value, "system", name, systems.known()));
+    (known == [true, true]).then(|| (from.to_owned(), to.to_owned()))
+}
+
+/// Event types: exact, or a prefix ending in `*`.
+fn events(section: &Section<'_>, sync: Sync) -> Option<Vec<String>> {
+    const EXPECTED: &str = "a list of event types such as [\"order.created\", \"customer.*\"]";
+    if sync == Sync::Scheduled {
+        if let Some(value) = section.get("events") {
+            value.error(
+                "a scheduled path delivers nothing event by event, only through reconciliation",
+                Some("remove `events`, or use sync = \"queue\"".to_owned()),
+            );
+        }
+        return Some(Vec::new());
+    }
+    let patterns = section.require("events", EXPECTED)?.texts(EXPECTED)?;
+    let mut good = true;
+    for (value, pattern) in &patterns {
+        let star = pattern.find('*').is_some_and(|at| at + 1 < pattern.len());
+        if star || pattern.chars().any(char::is_whitespace) {
+            value.wrong(
+                "an event type such as \"order.created\", or a prefix ending in `*`",
+                None,
+            );
+            good = false;
+        }
+    }
+    good.then(|| {
+        patterns
+            .into_iter()
+            .map(|(_, text)| text.to_owned())
+            .collect()
+    })
+}
+
+/// The URL must lead somewhere, and to a private address only by leave.
+fn check_target(
+    section: &Section<'_>,
+    url: Option<&(String, Value<'_>)>,
+    to: &str,
+    systems: &Named<System>,
+) {
+    let Some(system) = systems.good.get(to) else {
+        return;
+    };
+    let text = url.map_or("", |(text, _)| text.as_str());
+    let message = if text.is_empty() || text.starts_with('/') {
+        if system.url.is_some() {
+            return;
+        }
+        format!("`url` is relative, but systems.{to} has no `url`")
+    } else {
+        let literal = &text[..text.find('{').unwrap_or(text.len())];
+        match reqwest::Url::parse(literal) {
+            Ok(parsed) if is_private(&parsed) && !system.private => format!(
+                "this address is on this machine or in a private network, where requests go only by leave: \
+                 systems.{to} needs `private = true`"
+            ),
+            _ => return,
+        }
+    };
+    match url {
+        Some((_, value)) if value.path.starts_with(&section.path) => value.error(&message, None),
+        _ => section.error(&message, None),
+    }
+}
+
+/// What the person on call will miss.
+fn remark(
+    section: &Section<'_>,
+    own: &Settings<'_>,
+    shared: &Settings<'_>,
+    sync: Sync,
+    to: Option<&str>,
+) {
+    let missing: Vec<&str> = [
+        ("owner", own.owner.is_none() && shared.owner.is_none()),
+        ("runbook", own.runbook.is_none() && shared.runbook.is_none()),
+        (
+            "escalation",
+            own.escalation.is_none() && shared.escalation.is_none(),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(key, missing)| missing.then_some(key))
+    .collect();
+    if !missing.is_empty() {
+        section.warning(
+            &format!("no {}", missing.join(", no ")),
+            Some("whoever is woken will need it: set it here or in [defaults.path]".to_owned()),
+        );
+    }
+    if sync == Sync::Queue && own.key_header.is_none() && shared.key_header.is_none() {
+        let to = to.unwrap_or("the receiver");
+        section.warning(
+            &format!("no lookup: an unknown outcome is repeated with the same {KEY_HEADER}"),
+            Some(format!(
+                "if {to} honours that header, say so with key_header = \"{KEY_HEADER}\""
+            )),
+        );
+    }
+}

@@ -1,0 +1,426 @@
+//! A small typed reader over TOML's spanned document: it walks sections and values, collects every problem with its
+//! place, and knows which keys were asked for, so that what is left over is an unknown key. It knows nothing of what
+//! the keys mean; the section modules do.
+
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::suggest::did_you_mean;
+
+/// Collects what is wrong and doubtful in one file.
+pub(super) struct Problems<'a> {
+    file: &'a Path,
+    text: &'a str,
+    /// Byte offset at which each line begins.
+    lines: Vec<usize>,
+    found: RefCell<Vec<(usize, Diagnostic)>>,
+}
+
+impl<'a> Problems<'a> {
+    /// None yet.
+    pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
+        let lines = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            file,
+            text,
+            lines,
+            found: RefCell::default(),
+        }
+    }
+
+    /// Adds an error at a byte offset.
+    pub(super) fn error(
+        &self,
+        at: usize,
+        key: &str,
+        message: &str,
+        expected: Option<&str>,
+        suggestion: Option<String>,
+    ) {
+        self.add(Severity::Error, at, key, message, expected, suggestion);
+    }
+
+    /// Adds a warning at a byte offset.
+    pub(super) fn warning(&self, at: usize, key: &str, message: &str, suggestion: Option<String>) {
+        self.add(Severity::Warning, at, key, message, None, suggestion);
+    }
+
+    fn add(
+        &self,
+        severity: Severity,
+        at: usize,
+        key: &str,
+        message: &str,
+        expected: Option<&str>,
+        suggestion: Option<String>,
+    ) {
+        let (line, column) = self.place(at);
+        let diagnostic = Diagnostic {
+            severity,
+            file: PathBuf::from(self.file),
+            line,
+            column,
+            key: key.to_owned(),
+            message: message.to_owned(),
+            expected: expected.map(str::to_owned),
+            suggestion,
+        };
+        self.found.borrow_mut().push((at, diagnostic));
+    }
+
+    /// Line and column, both from 1, of a byte offset.
+    fn place(&self, at: usize) -> (u32, u32) {
+        let line = self.lines.partition_point(|start| *start <= at).max(1);
+        let start = self.lines[line - 1];
+        let column = self
+            .text
+            .get(start..at.min(self.text.len()))
+            .map_or(0, |before| before.chars().count());
+        (line as u32, column as u32 + 1)
+    }
+
+    /// Everything found, in file order.
+    pub(super) fn into_found(self) -> Vec<Diagnostic> {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|(at, _)| *at);
+        found
+            .into_iter()
+            .map(|(_, diagnostic)| diagnostic)
+            .collect()
+    }
+}
+
+/// One table of the document, or the empty table where none was written.
+pub(super) struct Section<'a> {
+    /// Where problems go.
+    pub(super) problems: &'a Problems<'a>,
+    /// Its key path; empty at the root.
+    pub(super) path: String,
+    /// Byte offset of its key, where a missing key is reported.
+    pub(super) at: usize,
+    table: Option<&'a DeTable<'a>>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// The whole document.
+    pub(super) fn root(problems: &'a Problems<'a>, table: &'a DeTable<'a>) -> Self {
+        Self {
+            problems,
+            path: String::new(),
+            at: 0,
+            table: Some(table),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// The value of a key, if it was written.
+    pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
+        self.asked.borrow_mut().push(key);
+        let (name, value) = self.table?.get_key_value(key)?;
+        Some(self.value(name, value))
+    }
+
+    /// The value of a key; its absence is an error that says what is expected.
+    pub(super) fn require(&self, key: &'static str, expected: &str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.problems.error(
+                self.at,
+                &join(&self.path, key),
+                "missing",
+                Some(expected),
+                None,
+            );
+        }
+        value
+    }
+
+    /// The table of a key; an empty one where it was not written or is no table (which is reported).
+    pub(super) fn section(&self, key: &'static str) -> Self {
+        self.get(key)
+            .and_then(|value| value.section())
+            .unwrap_or_else(|| Self {
+                problems: self.problems,
+                path: join(&self.path, key),
+                at: self.at,
+                table: None,
+                asked: RefCell::default(),
+            })
+    }
+
+    /// Every entry in file order, for tables whose keys are names.
+    pub(super) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
+        let mut entries: Vec<_> = self
+            .table
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.get_ref().as_ref(), self.value(name, value)))
+            .collect();
+        entries.sort_by_key(|(_, value)| value.key_at);
+        entries
+    }
+
+    /// An error about the section as a whole.
+    pub(super) fn error(&self, message: &str, suggestion: Option<String>) {
+        self.problems
+            .error(self.at, &self.path, message, None, suggestion);
+    }
+
+    /// A warning about the section as a whole.
+    pub(super) fn warning(&self, message: &str, suggestion: Option<String>) {
+        self.problems
+            .warning(self.at, &self.path, message, suggestion);
+    }
+
+    /// Reports every key that was never asked for. `later` explains keys that belong to a later version.
+    pub(super) fn finish(&self, later: &[(&str, &str)]) {
+        let asked = self.asked.borrow();
+        for (name, value) in self.entries() {
+            if asked.contains(&name) {
+                continue;
+            }
+            if let Some((_, what)) = later.iter().find(|(key, _)| *key == name) {
+                let message = format!("unknown key: {what} are not part of this version yet");
+                let suggestion = Some("remove it".to_owned());
+                self.problems
+                    .error(value.key_at, &value.path, &message, None, suggestion);
+                continue;
+            }
+            let suggestion = did_you_mean(name, asked.iter().copied()).or_else(|| {
+                let mut known = asked.clone();
+                known.sort_unstable();
+                known.dedup();
+                Some(format!("known here: {}", known.join(", ")))
+            });
+            self.problems
+                .error(value.key_at, &value.path, "unknown key", None, suggestion);
+        }
+    }
+
+    fn value(
+        &self,
+        name: &Spanned<toml::de::DeString<'a>>,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Value<'a> {
+        Value {
+            problems: self.problems,
+            path: join(&self.path, name.get_ref()),
+            key_at: name.span().start,
+            at: value.span().start,
+            node: value.get_ref(),
+        }
+    }
+}
+
+/// One value of the document and its place.
+#[derive(Clone)]
+pub(super) struct Value<'a> {
+    /// Where problems go.
+    pub(super) problems: &'a Problems<'a>,
+    /// Its key path.
+    pub(super) path: String,
+    /// Byte offset of its key.
+    pub(super) key_at: usize,
+    /// Byte offset of the value.
+    pub(super) at: usize,
+    node: &'a DeValue<'a>,
+}
+
+impl<'a> Value<'a> {
+    /// An error here that says what was found and what is expected.
+    pub(super) fn wrong(&self, expected: &str, suggestion: Option<String>) {
+        let message = format!("found {}", self.found());
+        self.problems
+            .error(self.at, &self.path, &message, Some(expected), suggestion);
+    }
+
+    /// An error here in other words.
+    pub(super) fn error(&self, message: &str, suggestion: Option<String>) {
+        self.problems
+            .error(self.at, &self.path, message, None, suggestion);
+    }
+
+    /// A warning here.
+    pub(super) fn warning(&self, message: &str, suggestion: Option<String>) {
+        self.problems
+            .warning(self.at, &self.path, message, suggestion);
+    }
+
+    /// What stands here, short and safe to print.
+    fn found(&self) -> String {
+        match self.node {
+            DeValue::String(text) => quoted(text),
+            DeValue::Integer(number) => clipped(number.as_str()),
+            DeValue::Float(number) => clipped(number.as_str()),
+            DeValue::Boolean(value) => value.to_string(),
+            DeValue::Datetime(_) => "a date".to_owned(),
+            DeValue::Array(items) if items.is_empty() => "an empty list".to_owned(),
+            DeValue::Array(_) => "a list".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
+        }
+    }
+
+    /// What kind of thing stands here, without its text: for places where a secret may stand.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.node {
+            DeValue::String(_) => "a text that is no reference",
+            DeValue::Integer(_) | DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(items) if items.is_empty() => "an empty list",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        }
+    }
+
+    /// The text, if it is one; nothing is reported.
+    pub(super) fn as_text(&self) -> Option<&'a str> {
+        match self.node {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// It is an integer; nothing is reported.
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.node, DeValue::Integer(_))
+    }
+
+    /// It is a table; nothing is reported.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.node, DeValue::Table(_))
+    }
+
+    /// A text.
+    pub(super) fn text(&self, expected: &str) -> Option<&'a str> {
+        let text = self.as_text();
+        if text.is_none() {
+            self.wrong(expected, None);
+        }
+        text
+    }
+
+    /// A text with something in it.
+    pub(super) fn filled(&self, expected: &str) -> Option<&'a str> {
+        let text = self.text(expected)?;
+        if text.trim().is_empty() {
+            self.wrong(expected, None);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        if let DeValue::Boolean(value) = self.node {
+            return Some(*value);
+        }
+        self.wrong("true or false", None);
+        None
+    }
+
+    /// A whole number that is not negative, if it is one; nothing is reported.
+    pub(super) fn as_whole(&self) -> Option<u64> {
+        match self.node {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        }
+    }
+
+    /// A whole number in a range.
+    pub(super) fn whole(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let number = self.as_whole().filter(|number| range.contains(number));
+        if number.is_none() {
+            let expected = format!("a whole number from {} to {}", range.start(), range.end());
+            self.wrong(&expected, None);
+        }
+        number
+    }
+
+    /// A number, whole or not, that is finite; nothing is reported.
+    pub(super) fn as_number(&self) -> Option<f64> {
+        let number: f64 = match self.node {
+            DeValue::Integer(number) => {
+                i64::from_str_radix(number.as_str(), number.radix()).ok()? as f64
+            }
+            DeValue::Float(number) => number.as_str().parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    /// A table.
+    pub(super) fn section(&self) -> Option<Section<'a>> {
+        if let DeValue::Table(table) = self.node {
+            return Some(Section {
+                problems: self.problems,
+                path: self.path.clone(),
+                at: self.key_at,
+                table: Some(table),
+                asked: RefCell::default(),
+            });
+        }
+        self.wrong("a table", None);
+        None
+    }
+
+    /// The items of a list, if it is one; nothing is reported.
+    pub(super) fn items(&self) -> Option<Vec<Value<'a>>> {
+        let DeValue::Array(items) = self.node else {
+            return None;
+        };
+        let items = items.iter().enumerate().map(|(index, item)| Value {
+            problems: self.problems,
+            path: format!("{}[{index}]", self.path),
+            key_at: item.span().start,
+            at: item.span().start,
+            node: item.get_ref(),
+        });
+        Some(items.collect())
+    }
+
+    /// A list with at least one item.
+    pub(super) fn list(&self, expected: &str) -> Option<Vec<Value<'a>>> {
+        let items = self.items().filter(|items| !items.is_empty());
+        if items.is_none() {
+            self.wrong(expected, None);
+        }
+        items
+    }
+}
+
+/// `a.b`, with quotes around a key that TOML would want quoted.
+pub(super) fn join(path: &str, key: &str) -> String {
+    let bare = !key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let key = if bare { key.to_owned() } else { quoted(key) };
+    if path.is_empty() {
+        key
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// The text in quotes, escaped and at most 60 characters long.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", clipped(text))
+}
+
+/// The text escaped and at most 60 characters long.
+fn clipped(text: &str) -> String {
+    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    if text.chars().nth(60).is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,350 @@
+//! The built-in signature recipes, and how each vendor's request becomes an event by default.
+//!
+//! All are HMAC-SHA-256 (RFC 2104, FIPS 198-1) over the raw body or a text that contains it. Each cites the vendor's
+//! page that says so. The templates run over undefined names strictly, so whatever a vendor may leave out is asked for
+//! with `is defined` first.
+
+use std::time::Duration;
+
+use super::model::{Encoding, HeaderParser, HookMapping, KeyDecoding, Recipe, TimestampUnit};
+
+/// Their names, as they are written in `hooks.recipe`.
+pub(super) const NAMES: &[&str] = &[
+    "standard-webhooks",
+    "stripe",
+    "github",
+    "shopify",
+    "woocommerce",
+    "hmac",
+];
+
+/// How far a time stamp may be off, past or future, where the vendor names no other: Standard Webhooks and Stripe's
+/// libraries both use five minutes.
+pub(super) const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// The recipe of that name and its mapping.
+pub(super) fn built_in(name: &str) -> Option<(Recipe, HookMapping)> {
+    match name {
+        "standard-webhooks" => Some(standard_webhooks()),
+        "stripe" => Some(stripe()),
+        "github" => Some(github()),
+        "shopify" => Some(shopify()),
+        "woocommerce" => Some(woocommerce()),
+        "hmac" => Some(hmac()),
+        _ => None,
+    }
+}
+
+/// "Standard Webhooks specification", sections "Webhook headers" and "Signature scheme": `{id}.{timestamp}.{body}`, base64,
+/// versioned; the secret is base64 after `whsec_`. `webhook-id` is the idempotency key.
+fn standard_webhooks() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "standard-webhooks".to_owned(),
+        header: "webhook-signature".to_owned(),
+        parser: HeaderParser::Versioned("v1".to_owned()),
+        key: KeyDecoding::Base64AfterPrefix,
+        base: "{id}.{timestamp}.{body}".to_owned(),
+        encoding: Encoding::Base64,
+        timestamp_header: Some("webhook-timestamp".to_owned()),
+        id_header: Some("webhook-id".to_owned()),
+        timestamp_unit: TimestampUnit::Seconds,
+        tolerance_past: Some(TOLERANCE),
+        tolerance_future: Some(TOLERANCE),
+    };
+    let mapping = HookMapping {
+        kind: "{{ body.type }}".to_owned(),
+        id: "{{ headers['webhook-id'] }}".to_owned(),
+        subject:
+            "{% if body.data is mapping and body.data.id is defined %}{{ body.data.id }}{% endif %}"
+                .to_owned(),
+        time: "{% if body.timestamp is defined %}{{ body.timestamp }}{% endif %}".to_owned(),
+        key: "{{ headers['webhook-id'] }}".to_owned(),
+        ping: false,
+        ok_status: 202,
+    };
+    (recipe, mapping)
+}
+
+/// Stripe Docs, "Receive Stripe events in your webhook endpoint", section "Verify webhook signatures manually":
+/// `t=...,v1=...`, `{timestamp}.{body}`, hexadecimal, five minutes. The secret is its whole text, `whsec_` included.
+fn stripe() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "stripe".to_owned(),
+        header: "stripe-signature".to_owned(),
+        parser: HeaderParser::Pairs {
+            timestamp: "t".to_owned(),
+            signature: "v1".to_owned(),
+        },
+        base: "{timestamp}.{body}".to_owned(),
+        tolerance_past: Some(TOLERANCE),
+        tolerance_future: Some(TOLERANCE),
+        ..plain("stripe")
+    };
+    let mapping = HookMapping {
+        kind: "{{ body.type }}".to_owned(),
+        id: "{{ body.id }}".to_owned(),
+        subject: "{% if body.data.object.id is defined %}{{ body.data.object.id }}{% endif %}"
+            .to_owned(),
+        time: "{{ body.created }}".to_owned(),
+        key: "{{ body.id }}".to_owned(),
+        ping: false,
+        ok_status: 202,
+    };
+    (recipe, mapping)
+}
+
+/// GitHub Docs, "Validating webhook deliveries" and "Webhook events and payloads", section "Delivery headers":
+/// `X-Hub-Signature-256: sha256=<hex>` over the body. A redelivery carries the same `X-GitHub-Delivery`.
+fn github() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "github".to_owned(),
+        header: "x-hub-signature-256".to_owned(),
+        parser: HeaderParser::Prefix("sha256=".to_owned()),
+        ..plain("github")
+    };
+    let mapping = HookMapping {
+        kind: "{{ headers['x-github-event'] }}{% if body.action is defined %}.{{ body.action }}{% endif %}".to_owned(),
+        id: "{{ headers['x-github-delivery'] }}".to_owned(),
+        subject: "{% if body.repository is mapping and body.repository.full_name is defined %}{{ body.repository.full_name }}{% endif %}"
+            .to_owned(),
+        time: String::new(),
+        key: "{{ headers['x-github-delivery'] }}".to_owned(),
+        ping: false,
+        ok_status: 202,
+    };
+    (recipe, mapping)
+}
+
+/// Shopify developer documentation, "Deliver webhooks through HTTPS" (base64 over the body, 200, five seconds) and
+/// "Ignore duplicate webhooks" (`X-Shopify-Event-Id`). One merchant's action can raise several topics under one event
+/// id, so that the topic belongs to our id.
+fn shopify() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "shopify".to_owned(),
+        header: "x-shopify-hmac-sha256".to_owned(),
+        encoding: Encoding::Base64,
+        ..plain("shopify")
+    };
+    let id = "{{ headers['x-shopify-event-id'] }}/{{ headers['x-shopify-topic'] }}";
+    let mapping = HookMapping {
+        kind: "{{ headers['x-shopify-topic'] | replace('/', '.') }}".to_owned(),
+        id: id.to_owned(),
+        subject: "{% if body.id is defined %}{{ body.id }}{% endif %}".to_owned(),
+        time: "{% if headers['x-shopify-triggered-at'] is defined %}{{ headers['x-shopify-triggered-at'] }}{% endif %}"
+            .to_owned(),
+        key: String::new(),
+        ping: false,
+        ok_status: 200,
+    };
+    (recipe, mapping)
+}
+
+/// WooCommerce developer documentation, "Webhooks" in the REST API and `WC_Webhook::generate_signature`: base64 over the
+/// body. The first ping is unsigned and wants exactly 200. The delivery id is no unique key, so the id is made of what
+/// changed and when; two different bodies of one second share it and are then held as a conflict, never lost.
+fn woocommerce() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "woocommerce".to_owned(),
+        header: "x-wc-webhook-signature".to_owned(),
+        encoding: Encoding::Base64,
+        ..plain("woocommerce")
+    };
+    let changed =
+        "{% if body.date_modified_gmt is string %}{{ body.date_modified_gmt }}Z{% endif %}";
+    let mapping = HookMapping {
+        kind: "{{ headers['x-wc-webhook-topic'] }}".to_owned(),
+        id: format!(
+            "{{{{ headers['x-wc-webhook-topic'] }}}}/{{{{ body.id }}}}{{% if body.status is defined %}}/{{{{ body.status }}}}{{% endif %}}/{changed}"
+        ),
+        subject: "{{ body.id }}".to_owned(),
+        time: changed.to_owned(),
+        key: String::new(),
+        ping: true,
+        ok_status: 200,
+    };
+    (recipe, mapping)
+}
+
+/// RFC 2104 over the body, hexadecimal, in one header: what most home-made senders do.
+fn hmac() -> (Recipe, HookMapping) {
+    let mapping = HookMapping {
+        kind: "{{ body.type }}".to_owned(),
+        id: "{% if body.id is defined %}{{ body.id }}{% endif %}".to_owned(),
+        subject: "{% if body.subject is defined %}{{ body.subject }}{% endif %}".to_owned(),
+        time: "{% if body.time is defined %}{{ body.time }}{% endif %}".to_owned(),
+        key: String::new(),
+        ping: false,
+        ok_status: 202,
+    };
+    (plain("hmac"), mapping)
+}
+
+/// The body alone, raw key, hexadecimal, no time stamp.
+fn plain(name: &str) -> Recipe {
+    Recipe {
+        name: name.to_owned(),
+        header: "x-signature".to_owned(),
+        parser: HeaderParser::Prefix(String::new()),
+        key: KeyDecoding::Raw,
+        base: "{body}".to_owned(),
+        encoding: Encoding::Hex,
+        timestamp_header: None,
+        id_header: None,
+        timestamp_unit: TimestampUnit::Seconds,
+        tolerance_past: None,
+        tolerance_future: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::{Environment, UndefinedBehavior};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn render(template: &str, headers: &Value, body: &Value) -> String {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment
+            .render_str(
+                template,
+                to_jinja(&json!({"headers": headers, "body": body})),
+            )
+            .unwrap_or_else(|error| panic!("{template}: {error:#}"))
+    }
+
+    fn to_jinja(value: &Value) -> minijinja::Value {
+        match value {
+            Value::Null => minijinja::Value::from(()),
+            Value::Bool(value) => (*value).into(),
+            Value::Number(number) => number.as_i64().unwrap().into(),
+            Value::String(text) => text.as_str().into(),
+            Value::Array(items) => items.iter().map(to_jinja).collect(),
+            Value::Object(fields) => minijinja::Value::from_pairs(
+                fields
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), to_jinja(value))),
+            ),
+        }
+    }
+
+    /// type, id, subject, time, key
+    fn event(name: &str, headers: &Value, body: &Value) -> [String; 5] {
+        let (_, mapping) = built_in(name).unwrap();
+        [
+            mapping.kind,
+            mapping.id,
+            mapping.subject,
+            mapping.time,
+            mapping.key,
+        ]
+        .map(|template| render(&template, headers, body))
+    }
+
+    #[test]
+    fn each_vendors_request_becomes_an_event() {
+        assert_eq!(
+            event(
+                "stripe",
+                &json!({}),
+                &json!({"id": "evt_1", "type": "charge.refunded", "created": 1_700_000_000, "data": {"object": {"id": "ch_1"}}}),
+            ),
+            ["charge.refunded", "evt_1", "ch_1", "1700000000", "evt_1"]
+        );
+        assert_eq!(
+            event(
+                "standard-webhooks",
+                &json!({"webhook-id": "msg_1"}),
+                &json!({"type": "user.created", "timestamp": "2026-01-01T00:00:00Z", "data": {"id": 7}}),
+            ),
+            [
+                "user.created",
+                "msg_1",
+                "7",
+                "2026-01-01T00:00:00Z",
+                "msg_1"
+            ]
+        );
+        assert_eq!(
+            event(
+                "github",
+                &json!({"x-github-event": "issues", "x-github-delivery": "d-1"}),
+                &json!({"action": "opened", "repository": {"full_name": "a/b"}}),
+            ),
+            ["issues.opened", "d-1", "a/b", "", "d-1"]
+        );
+        assert_eq!(
+            event(
+                "shopify",
+                &json!({"x-shopify-topic": "orders/create", "x-shopify-event-id": "e-1"}),
+                &json!({"id": 820}),
+            ),
+            ["orders.create", "e-1/orders/create", "820", "", ""]
+        );
+        assert_eq!(
+            event(
+                "woocommerce",
+                &json!({"x-wc-webhook-topic": "order.updated"}),
+                &json!({"id": 1042, "status": "processing", "date_modified_gmt": "2026-11-23T20:00:00"}),
+            ),
+            [
+                "order.updated",
+                "order.updated/1042/processing/2026-11-23T20:00:00Z",
+                "1042",
+                "2026-11-23T20:00:00Z",
+                ""
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_vendor_leaves_out_is_empty_and_never_an_error() {
+        assert_eq!(
+            event(
+                "stripe",
+                &json!({}),
+                &json!({"id": "e", "type": "balance.available", "created": 1, "data": {"object": {}}})
+            ),
+            ["balance.available", "e", "", "1", "e"]
+        );
+        assert_eq!(
+            event(
+                "standard-webhooks",
+                &json!({"webhook-id": "m"}),
+                &json!({"type": "t"})
+            ),
+            ["t", "m", "", "", "m"]
+        );
+        assert_eq!(
+            event(
+                "github",
+                &json!({"x-github-event": "ping", "x-github-delivery": "d"}),
+                &json!({})
+            ),
+            ["ping", "d", "", "", "d"]
+        );
+        assert_eq!(
+            event(
+                "woocommerce",
+                &json!({"x-wc-webhook-topic": "order.deleted"}),
+                &json!({"id": 5})
+            ),
+            ["order.deleted", "order.deleted/5/", "5", "", ""]
+        );
+        assert_eq!(
+            event("hmac", &json!({}), &json!({"type": "t"})),
+            ["t", "", "", "", ""]
+        );
+    }
+
+    #[test]
+    fn every_name_has_a_recipe() {
+        for name in NAMES {
+            assert_eq!(
+                built_in(name).map(|(recipe, _)| recipe.name).as_deref(),
+                Some(*name)
+            );
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Every file of `fixtures/config` is read for real: the valid ones are taken, the invalid ones refused with exactly the
+//! words beside them in `*.expected`. A valid file with an `.expected` beside it is taken with exactly those warnings.
+//!
+//! `MIDWATCH_WRITE_EXPECTED=1 cargo test --test config` writes the expected files anew; read the difference before committing it.
+
+use std::path::{Path, PathBuf};
+
+use midwatch::config::{self, report};
+
+/// The fixtures of a folder, by name.
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/config")
+        .join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// The file as a user in its folder would name it, and as messages then show it.
+fn shown(text: &str, file: &Path) -> String {
+    let folder = file.parent().unwrap().display().to_string();
+    text.replace(&format!("{folder}/"), "")
+}
+
+/// Compares with the expected file, or writes it when told to.
+fn expect(file: &Path, text: &str) -> Result<(), String> {
+    let expected = file.with_extension("expected");
+    if std::env::var_os("MIDWATCH_WRITE_EXPECTED").is_some() {
+        std::fs::write(&expected, text).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&expected)
+        .map_err(|error| format!("{}: {error}", expected.display()))?;
+    if wanted == text {
+        return Ok(());
+    }
+    Err(format!(
+        "{}\n--- expected\n{wanted}--- found\n{text}",
+        file.display()
+    ))
+}
+
+#[test]
+fn every_valid_file_is_taken_with_no_warning_but_those_expected() {
+    let files = fixtures("valid");
+    assert!(files.len() >= 8, "{} files", files.len());
+    let mut faults = Vec::new();
+    for file in files {
+        match config::load(&file) {
+            Err(errors) => faults.push(report::render(&errors)),
+            Ok(loaded) => {
+                let text = shown(&report::render(&loaded.warnings), &file);
+                if !text.is_empty() || file.with_extension("expected").exists() {
+                    faults.extend(expect(&file, &text).err());
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
