@@ -10,6 +10,7 @@ pub mod ids;
 pub mod logging;
 pub mod queue;
 pub mod reconcile;
+pub mod runbook;
 pub mod sandbox;
 pub mod store;
 pub mod time;
