@@ -62,7 +62,7 @@ impl FromStr for DeliveryId {
         let (event, ordinal) = text.split_once('-').unwrap_or((text, "1"));
         let event: i64 = event.parse().map_err(|_| bad())?;
         let ordinal: u16 = ordinal.parse().map_err(|_| bad())?;
-        if event < 1 || event > i64::MAX / 512 || !(1..=MAX_FAN_OUT as u16).contains(&ordinal) {
+        if !(1..=i64::MAX / 512).contains(&event) || !(1..=MAX_FAN_OUT as u16).contains(&ordinal) {
             return Err(bad());
         }
         Ok(Self::new(EventId(event), (ordinal - 1) as u8))

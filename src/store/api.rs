@@ -1,21 +1,28 @@
 //! The store's narrow, typed face: what the rest of midwatch can ask of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::model::Config;
-use crate::control::action::{Actor, Done, Preview};
+use crate::control::action::{Actor, Done};
 use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, PathId, RunId};
 use crate::queue::filter::Filter;
-use crate::queue::model::{Claimed, Request, Settlement};
+use crate::queue::model::{Claimed, Fence, Request, Settlement};
 use crate::time::{Clock, Timestamp};
 
+use super::accept::Prepared;
+use super::batch::NewBatch;
+use super::filter_sql::Where;
+use super::paths::Identity;
 use super::reader::Reader;
 use super::view::{BatchRow, BatchState, Breaker, DifferenceRow, Pause, RunRow, Severity};
+use super::work::Work;
+use super::writer::{Call, Fault, Job, Shared, Writer};
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -190,37 +197,164 @@ pub struct LogEntry {
     pub text: String,
 }
 
-/// The open store: a handle to its one writer. Cheap to clone.
-#[derive(Debug, Clone)]
+/// The open store: a handle to its one writer. Cheap to clone; the writer stops when `close` was called or the last handle is gone.
+#[derive(Clone)]
 pub struct Store {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-#[allow(
-    unused_variables,
-    missing_docs,
-    clippy::unused_async,
-    clippy::needless_pass_by_value
-)]
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("file", &self.inner.shared.file)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    identity: Identity,
+    dedupe_millis: AtomicI64,
+    // Held until the writer is gone: whoever has it is the only one that writes.
+    lock: Mutex<Option<std::fs::File>>,
+}
+
 impl Store {
     /// Takes the lock, opens or creates the database (0600), migrates it, starts the writer thread.
     pub fn open(file: &Path, options: Options) -> Result<Self, OpenError> {
-        todo!()
+        let lock = super::lock::take(file)?;
+        super::lock::create_private(file)?;
+        let mut connection = super::writer::connect(file)?;
+        if rusqlite::version_number() < 3_051_003 {
+            return Err(OpenError::Other(format!(
+                "SQLite {} can corrupt a WAL that two connections share (fixed in 3.51.3): build with the bundled one",
+                rusqlite::version()
+            )));
+        }
+        super::schema::migrate(file, &mut connection, super::schema::MIGRATIONS)?;
+        let (memory, sequence) = super::load::memory(&connection)
+            .map_err(|error| OpenError::Other(format!("{}: {error}", file.display())))?;
+        let shared = Arc::new(Shared {
+            file: file.to_owned(),
+            clock: options.clock,
+            changes: watch::channel(0).0,
+            health: watch::channel(Health::Good).0,
+            work: Arc::new(Notify::new()),
+            disk_reserve: options.disk_reserve,
+        });
+        let now = Instant::now();
+        let writer = Writer {
+            connection,
+            memory,
+            shared: Arc::clone(&shared),
+            sequence,
+            last_flush: now,
+            last_hours: now,
+            last_look: None,
+            commits: 0,
+        };
+        let (jobs, inbox) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("midwatch-writer".to_owned())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|error| {
+                OpenError::Other(format!("cannot start the writer thread: {error}"))
+            })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                identity: Identity::of(file),
+                shared,
+                jobs: Mutex::new(Some(jobs)),
+                thread: Mutex::new(Some(thread)),
+                dedupe_millis: AtomicI64::new(millis(options.dedupe)),
+                lock: Mutex::new(Some(lock)),
+            }),
+        })
+    }
+
+    async fn call<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        self.submit(run, false, false).await
+    }
+
+    async fn submit<T, F>(&self, run: F, admits: bool, plain: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Work<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        {
+            let jobs = self
+                .inner
+                .jobs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let jobs = jobs.as_ref().ok_or(StoreError::Closed)?;
+            let call = Call {
+                run,
+                value: None,
+                reply,
+                admits,
+                plain,
+            };
+            jobs.send(Box::new(call)).map_err(|_| StoreError::Closed)?;
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Registers the configuration's paths, holds deliveries of removed ones, keeps the text by hash. Returns each path's number.
     pub async fn configure(&self, config: &Config) -> Result<Vec<(String, PathId)>, StoreError> {
-        todo!()
+        self.inner
+            .dedupe_millis
+            .store(millis(config.ingest.dedupe), Ordering::Relaxed);
+        let names = config.paths.iter().map(|path| path.name.clone()).collect();
+        self.register(names, config.hash, Arc::clone(&config.text))
+            .await
+    }
+
+    /// `configure`, told only what it needs.
+    pub(super) async fn register(
+        &self,
+        names: Vec<String>,
+        hash: i64,
+        text: Arc<str>,
+    ) -> Result<Vec<(String, PathId)>, StoreError> {
+        self.call(move |work| super::paths::configure(work, &names, hash, &text))
+            .await
     }
 
     /// Raises the epoch, rescues what was running when the last worker died, records this worker.
     pub async fn begin_work(&self, service: bool) -> Result<Started, StoreError> {
-        todo!()
+        let identity = self.inner.identity.clone();
+        self.call(move |work| super::paths::begin(work, &identity, service))
+            .await
     }
 
     /// Durable when it returns: all receipts in order, or nothing stored at all.
+    ///
+    /// # Errors
+    /// `Refused` when the disk does not take it (also when less than the reserve is free), `Invalid` for a route to an unknown path.
     pub async fn accept(&self, batch: Vec<Incoming>) -> Result<Vec<Receipt>, StoreError> {
-        todo!()
+        let prepared: Vec<Prepared> = batch
+            .into_iter()
+            .map(Prepared::new)
+            .collect::<Result<_, _>>()
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let dedupe = self.inner.dedupe_millis.load(Ordering::Relaxed);
+        self.submit(
+            move |work| {
+                super::accept::check_paths(work, &prepared)?;
+                super::accept::accept(work, &prepared, dedupe)
+            },
+            true,
+            false,
+        )
+        .await
     }
 
     /// Settles what ended and claims what is due, in one commit.
@@ -229,7 +363,8 @@ impl Store {
         settlements: Vec<Settlement>,
         wants: Vec<Want>,
     ) -> Result<Turn, StoreError> {
-        todo!()
+        self.call(move |work| super::turn::turn(work, &settlements, &wants))
+            .await
     }
 
     /// Keeps the rendered request of a generation before it is first sent.
@@ -239,48 +374,79 @@ impl Store {
         generation: u32,
         request: Request,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.call(move |work| super::turn::freeze(work, delivery, generation, &request))
+            .await
+    }
+
+    /// Says that a suspect is about to run with nothing beside it: only then does a crash count towards poison.
+    pub async fn mark_alone(&self, delivery: DeliveryId, fence: Fence) -> Result<(), StoreError> {
+        self.call(move |work| super::turn::mark_alone(work, delivery, fence))
+            .await
     }
 
     /// Hands everything this worker still has running back, uncharged (shutdown).
     pub async fn end_work(&self) -> Result<(), StoreError> {
-        todo!()
+        self.call(|work| {
+            super::turn::hand_back(work)?;
+            Ok(super::load::set_meta(
+                work.connection,
+                "worker_state",
+                "stopped",
+            )?)
+        })
+        .await
     }
 
-    /// Sign of life, and where the front door listens.
+    /// Sign of life (`running`, `draining`), and where the front door listens.
     pub async fn heartbeat(
         &self,
         state: &str,
         listening: Option<String>,
     ) -> Result<(), StoreError> {
-        todo!()
+        let state = state.to_owned();
+        self.call(move |work| {
+            super::load::set_meta(work.connection, "heartbeat", work.now.0)?;
+            super::load::set_meta(work.connection, "worker_state", &state)?;
+            Ok(super::load::set_meta(
+                work.connection,
+                "listening",
+                listening.as_deref(),
+            )?)
+        })
+        .await
     }
 
+    /// Pauses a path, or ends its pause, with the line that says why.
     pub async fn set_pause(
         &self,
         path: PathId,
         pause: Option<Pause>,
         log: LogEntry,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.call(move |work| super::paths::set_pause(work, path, pause.as_ref(), &log))
+            .await
     }
 
+    /// Keeps a path's breaker, with the line that says why it moved.
     pub async fn set_breaker(
         &self,
         path: PathId,
         breaker: Breaker,
         log: LogEntry,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.call(move |work| super::paths::set_breaker(work, path, &breaker, &log))
+            .await
     }
 
+    /// Adds a line to the log.
     pub async fn log(&self, entry: LogEntry) -> Result<(), StoreError> {
-        todo!()
+        self.call(move |work| Ok(work.log(&entry)?)).await
     }
 
     /// Answer of an action submitted before under this id, so that repeating is safe.
     pub async fn done_before(&self, submission: String) -> Result<Option<Done>, StoreError> {
-        todo!()
+        self.call(move |work| super::act::done_before(work, &submission))
+            .await
     }
 
     /// Records an action's answer, together with its audit row where the action itself wrote none.
@@ -290,7 +456,8 @@ impl Store {
         done: Done,
         log: Option<LogEntry>,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.call(move |work| super::act::record_done(work, &submission, &done, log.as_ref()))
+            .await
     }
 
     /// Cancels what matches up to `high_water`; refuses if more than `expected` match. Returns how many.
@@ -302,27 +469,76 @@ impl Store {
         reason: String,
         log: LogEntry,
     ) -> Result<u64, StoreError> {
-        todo!()
+        self.call(move |work| {
+            let clause = Where::of(&filter, work.now);
+            super::act::cancel(work, &clause, high_water, expected, &reason, &log)
+        })
+        .await
     }
 
-    /// Freezes the set of a replay as a batch. Nothing is released yet.
+    /// Freezes the set of a replay as a batch, in chunks. Nothing is released yet.
     pub async fn create_batch(
         &self,
         filter: Filter,
         high_water: DeliveryId,
         expected: u64,
-        skip_risky: bool,
-        canary: u32,
-        pace: f64,
-        scope: String,
+        options: BatchOptions,
         log: LogEntry,
-    ) -> Result<BatchId, StoreError> {
-        todo!()
+    ) -> Result<BatchRow, StoreError> {
+        let actor = log
+            .actor
+            .as_ref()
+            .map_or_else(|| "midwatch".to_owned(), ToString::to_string);
+        let BatchOptions {
+            skip_risky,
+            canary,
+            pace,
+            scope,
+        } = options;
+        let new = NewBatch {
+            skip_risky,
+            canary,
+            pace,
+            scope,
+            actor,
+        };
+        let clause = Where::of(&filter, self.inner.shared.clock.now());
+        let id = self
+            .call(move |work| super::batch::create(work, &new))
+            .await?;
+        let mut after = DeliveryId(0);
+        loop {
+            let clause = clause.clone();
+            match self
+                .call(move |work| super::batch::freeze_chunk(work, id, &clause, after, high_water))
+                .await?
+            {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+        let row = self
+            .call(move |work| super::batch::frozen(work, id, &log))
+            .await?;
+        if row.total <= expected {
+            return Ok(row);
+        }
+        self.set_batch(
+            id,
+            BatchState::Aborted,
+            Some("more match than were shown".to_owned()),
+        )
+        .await?;
+        Err(StoreError::Invalid(format!(
+            "{} deliveries match now, {expected} were shown: preview again",
+            row.total
+        )))
     }
 
     /// Releases up to `count` pending items: each becomes ready in a new generation, or is skipped if it moved on.
     pub async fn release(&self, batch: BatchId, count: u32) -> Result<BatchRow, StoreError> {
-        todo!()
+        self.call(move |work| super::batch::release(work, batch, count))
+            .await
     }
 
     /// Moves a batch to another state; `Aborted` and `Done` end it.
@@ -332,19 +548,23 @@ impl Store {
         state: BatchState,
         reason: Option<String>,
     ) -> Result<BatchRow, StoreError> {
-        todo!()
+        self.call(move |work| super::batch::end(work, batch, state, reason.as_deref()))
+            .await
     }
 
+    /// Opens a run of a reconciliation job.
     pub async fn start_run(&self, job: String) -> Result<RunId, StoreError> {
-        todo!()
+        self.call(move |work| super::runs::start(work, &job)).await
     }
 
+    /// Ends a run; `run.id` says which.
     pub async fn finish_run(
         &self,
         run: RunRow,
         differences: Vec<DifferenceRow>,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.call(move |work| super::runs::finish(work, &run, &differences))
+            .await
     }
 
     /// Removes what retention lets go, a bounded amount a call; true if there is more.
@@ -353,44 +573,93 @@ impl Store {
         delivered_before: Timestamp,
         log_before: Timestamp,
     ) -> Result<bool, StoreError> {
-        todo!()
+        let dedupe = self.inner.dedupe_millis.load(Ordering::Relaxed);
+        self.call(move |work| super::act::prune(work, delivered_before.0, log_before.0, dedupe))
+            .await
     }
 
-    /// Copies the database online; the file must not exist and is created 0600.
+    /// Copies the database online; the file must not exist and is created 0600. Returns its size in bytes.
     pub async fn backup(&self, file: PathBuf) -> Result<u64, StoreError> {
-        todo!()
+        self.submit(
+            move |work| super::backup::copy(work.connection, &file).map_err(Fault::Invalid),
+            false,
+            true,
+        )
+        .await
     }
 
+    /// This host now owns the database.
     pub async fn adopt_host(&self, log: LogEntry) -> Result<(), StoreError> {
-        todo!()
+        let identity = self.inner.identity.clone();
+        self.call(move |work| super::paths::adopt(work, &identity, &log))
+            .await
     }
 
-    /// Counts commits that changed anything a screen shows.
+    /// Counts commits.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.shared.changes.subscribe()
     }
 
     /// Notified when something became ready or a pause ended: the dispatcher should take a turn.
     pub fn work(&self) -> Arc<Notify> {
-        todo!()
+        Arc::clone(&self.inner.shared.work)
     }
 
+    /// What the store can do now.
     pub fn health(&self) -> watch::Receiver<Health> {
-        todo!()
+        self.inner.shared.health.subscribe()
     }
 
+    /// A new read-only connection.
     pub fn reader(&self) -> Result<Reader, OpenError> {
-        todo!()
+        Reader::beside(&self.inner.shared.file, self.clock(), self.health())
     }
 
+    /// The clock that the store runs on.
     pub fn clock(&self) -> Clock {
-        todo!()
+        self.inner.shared.clock.clone()
     }
 
     /// Flushes statistics and stops the writer; later calls answer `Closed`. The lock is released.
     pub async fn close(&self) {
-        todo!()
+        self.inner
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let thread = self
+            .inner
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // A writer that panicked has said so in the log; the lock goes either way.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        self.inner
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
+}
+
+/// How a replay batch runs.
+#[derive(Debug, Clone)]
+pub struct BatchOptions {
+    /// Skip what is known to be applied or superseded, or whose outcome is unknown.
+    pub skip_risky: bool,
+    /// The first few go alone.
+    pub canary: u32,
+    /// Releases per second after that.
+    pub pace: f64,
+    /// The scope in words.
+    pub scope: String,
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What `begin_work` found.
@@ -407,6 +676,3 @@ pub struct Started {
     /// Batches that were not ended.
     pub batches: Vec<BatchRow>,
 }
-
-/// What a replay or a cancellation of `filter` would touch.
-pub type ActionPreview = Preview;

@@ -1,10 +1,30 @@
 //! The one SQLite file: schema, writer, readers. Only this module knows SQL.
 
-pub mod api;
-pub mod reader;
+mod accept;
+mod act;
+mod api;
+mod backup;
+mod batch;
+mod filter_sql;
+mod load;
+mod lock;
+mod order;
+mod overview;
+mod paths;
+mod reader;
+mod runs;
+mod schema;
+mod stats;
+mod turn;
 pub mod view;
+mod work;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use api::{
-    Health, Incoming, LogEntry, OpenError, Options, Receipt, Route, Store, StoreError, Turn, Want,
+    BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Route, Started, Store,
+    StoreError, Turn, Want,
 };
-pub use reader::{Cursor, Reader};
+pub use reader::{Cursor, ReadError, Reader};

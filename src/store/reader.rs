@@ -1,16 +1,28 @@
 //! Read-only access: bounded reads on a connection of its own. Blocking: call it off the UI task.
+//! No read transaction outlives a call, so that the WAL can be reset.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::control::action::Preview;
-use crate::ids::{BatchId, DeliveryId, RunId};
-use crate::queue::filter::Filter;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
+use tokio::sync::watch;
 
-use super::api::OpenError;
+use super::accept::{HELD, UNROUTED, event_of};
+use super::api::{Health, OpenError};
+use super::filter_sql::Where;
+use super::order::{self, state_at};
+use super::overview::{self, LOG, log_of};
+use super::stats::{HOUR, slot_of};
+use super::turn::{pairs_from_json, request_of};
 use super::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RunRow,
-    Slot, StrayRow,
+    AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview,
+    RunRow, Slot, StrayRow, WorkerRow,
 };
+use crate::control::action::{Preview, Verdict};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
+use crate::queue::filter::Filter;
+use crate::queue::model::{Class, State};
+use crate::time::{Clock, Timestamp};
 
 /// Where a page starts: newest first, ids strictly below (older) or above (newer) it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,19 +42,130 @@ pub enum Cursor {
 #[error("cannot read the database: {0}")]
 pub struct ReadError(pub String);
 
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// One read-only connection.
 #[derive(Debug)]
-pub struct Reader;
+pub struct Reader {
+    connection: Connection,
+    clock: Clock,
+    health: Option<watch::Receiver<Health>>,
+}
 
-#[allow(unused_variables, missing_docs)]
+/// Rows that one page may look at before it hands back what it has.
+const SCAN: i64 = 50_000;
+
+const ROW: &str = "d.id, p.name, d.state, e.kind, e.source, e.event_id, e.subject, d.order_key, d.generation, d.charged, d.attempts,
+    d.accepted, d.due, d.changed, d.last_class, d.last_status, d.reason, d.fingerprint";
+
+const FROM: &str = "delivery d JOIN event e ON e.id = (d.id >> 8) JOIN path p ON p.id = d.path";
+
 impl Reader {
     /// Opens an existing database for reading (an attached console, or a CLI command).
+    ///
+    /// # Errors
+    /// `Newer` if a newer midwatch wrote it; otherwise in words.
     pub fn open(file: &Path) -> Result<Self, OpenError> {
-        todo!()
+        let words =
+            |error: rusqlite::Error| OpenError::Other(format!("{}: {error}", file.display()));
+        if !file.exists() {
+            return Err(OpenError::Other(format!(
+                "{}: there is no such database yet; start midwatch once",
+                file.display()
+            )));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags).map_err(words)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .map_err(words)?;
+        // Opened read-write because a WAL reader must be able to make the shared-memory file, but it can change nothing.
+        connection
+            .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;")
+            .map_err(words)?;
+        let found: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(words)?;
+        let known = super::schema::MIGRATIONS.len() as i64;
+        if found > known {
+            return Err(OpenError::Newer {
+                file: file.to_owned(),
+                found,
+                known,
+            });
+        }
+        if found < known {
+            return Err(OpenError::Other(format!(
+                "{}: its schema is older; start midwatch once to migrate it",
+                file.display()
+            )));
+        }
+        Ok(Self {
+            connection,
+            clock: Clock::System,
+            health: None,
+        })
     }
 
+    /// The same, knowing what the writer in this process knows.
+    pub(super) fn beside(
+        file: &Path,
+        clock: Clock,
+        health: watch::Receiver<Health>,
+    ) -> Result<Self, OpenError> {
+        Ok(Self {
+            clock,
+            health: Some(health),
+            ..Self::open(file)?
+        })
+    }
+
+    /// Runs `read` in one read transaction, so that everything it sees is of one moment.
+    fn snapshot<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let value = read(&transaction)?;
+        transaction.finish()?;
+        Ok(value)
+    }
+
+    /// Everything the Overview needs.
     pub fn overview(&self) -> Result<Overview, ReadError> {
-        todo!()
+        let mut overview =
+            self.snapshot(|connection| overview::read(connection, self.clock.now()))?;
+        overview.trouble = self
+            .health
+            .as_ref()
+            .and_then(|health| match &*health.borrow() {
+                Health::Good => None,
+                Health::DiskFull { free } => {
+                    Some(format!("disk full: {} MiB free; not accepting", free >> 20))
+                }
+                Health::Failing(words) => {
+                    Some(format!("writes fail, trying again each second: {words}"))
+                }
+                Health::Corrupt(words) => Some(format!(
+                    "the database is damaged, read-only until restored: {words}"
+                )),
+            });
+        Ok(overview)
+    }
+
+    /// The worker that has, or last had, the database.
+    pub fn worker(&self) -> Result<WorkerRow, ReadError> {
+        self.snapshot(overview::worker)
+    }
+
+    /// A service has worked this database: consoles attach and do not take it over by themselves.
+    pub fn was_served(&self) -> Result<bool, ReadError> {
+        self.snapshot(super::paths::served)
     }
 
     /// One page of deliveries, newest first, whatever the cursor. Scans a bounded number of rows:
@@ -53,61 +176,360 @@ impl Reader {
         cursor: Cursor,
         limit: usize,
     ) -> Result<(Vec<DeliveryRow>, Option<Cursor>), ReadError> {
-        todo!()
+        let clause = Where::of(filter, self.clock.now());
+        self.snapshot(|connection| {
+            let (from, down) = match cursor {
+                Cursor::Newest => (i64::MAX, true),
+                Cursor::Older(id) => (id.0, true),
+                Cursor::Oldest => (0, false),
+                Cursor::Newer(id) => (id.0, false),
+            };
+            let (sign, order) = if down { ("<", "DESC") } else { (">", "ASC") };
+            let edge: Option<i64> = if Where::is_selective(filter) {
+                None
+            } else {
+                connection
+                    .prepare_cached(&format!("SELECT id FROM delivery WHERE id {sign} ?1 ORDER BY id {order} LIMIT 1 OFFSET {SCAN}"))?
+                    .query_row([from], |row| row.get(0))
+                    .optional()?
+            };
+            let bound = edge.map_or(String::new(), |edge| format!(" AND d.id {} {edge}", if down { ">" } else { "<" }));
+            let sql = format!("SELECT {ROW} FROM {FROM} WHERE ({}) AND d.id {sign} {from}{bound} ORDER BY d.id {order} LIMIT {limit}", clause.sql);
+            let mut rows: Vec<DeliveryRow> = connection
+                .prepare(&sql)?
+                .query_map(params_from_iter(clause.values()), row_of)?
+                .collect::<rusqlite::Result<_>>()?;
+            let next = match edge {
+                // The edge itself was left out: go on so that it comes first.
+                Some(edge) if rows.len() < limit => Some(if down { Cursor::Older(DeliveryId(edge + 1)) } else { Cursor::Newer(DeliveryId(edge - 1)) }),
+                _ => None,
+            };
+            if !down {
+                rows.reverse();
+            }
+            Ok((rows, next))
+        })
     }
 
+    /// Everything about one delivery; none if there is no such delivery.
     pub fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, ReadError> {
-        todo!()
+        self.snapshot(|connection| detail(connection, id))
     }
 
-    /// Dead letters grouped by path and fingerprint, worst (most, then newest) first.
+    /// Dead letters grouped by path and fingerprint, most first, then newest.
     pub fn dead_groups(&self) -> Result<Vec<DeadGroup>, ReadError> {
-        todo!()
+        self.snapshot(|connection| {
+            let mut groups: Vec<DeadGroup> = connection
+                .prepare_cached(
+                    "SELECT p.name, g.fingerprint, g.n, first.changed, last.changed, last.id, last.last_class, last.last_status, last.reason
+                     FROM (SELECT path, fingerprint, count(*) AS n, min(id) AS low, max(id) AS high FROM delivery INDEXED BY delivery_dead
+                           WHERE state = 4 GROUP BY path, fingerprint) g
+                     JOIN path p ON p.id = g.path JOIN delivery first ON first.id = g.low JOIN delivery last ON last.id = g.high",
+                )?
+                .query_map([], |row| {
+                    let (low, high): (i64, i64) = (row.get(3)?, row.get(4)?);
+                    Ok(DeadGroup {
+                        path: row.get(0)?,
+                        fingerprint: row.get::<_, Option<i64>>(1)?.map(Fingerprint),
+                        count: row.get(2)?,
+                        first_seen: Timestamp(low.min(high)),
+                        last_seen: Timestamp(low.max(high)),
+                        example: DeliveryId(row.get(5)?),
+                        class: row.get::<_, Option<i64>>(6)?.and_then(Class::from_code),
+                        status: row.get(7)?,
+                        reason: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
+                    })
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            groups.sort_by(|a, b| b.count.cmp(&a.count).then(b.last_seen.cmp(&a.last_seen)).then(a.example.cmp(&b.example)));
+            Ok(groups)
+        })
     }
 
     /// Log lines below `before` (none: newest), newest first.
     pub fn log(&self, before: Option<i64>, limit: usize) -> Result<Vec<LogRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| overview::log_page(connection, before, limit))
     }
 
     /// Log lines above `after`, oldest first (for `tail`).
     pub fn log_after(&self, after: i64, limit: usize) -> Result<Vec<LogRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached(&format!("{LOG} WHERE l.id > ?1 ORDER BY l.id LIMIT ?2"))?
+                .query_map(params![after, limit as i64], log_of)?
+                .collect()
+        })
     }
 
+    /// The newest runs, of one reconciliation job or of all.
     pub fn runs(&self, job: Option<&str>, limit: usize) -> Result<Vec<RunRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| super::runs::newest(connection, job, limit))
     }
 
+    /// Differences of a run, in key order.
     pub fn differences(&self, run: RunId, limit: usize) -> Result<Vec<DifferenceRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| super::runs::differences(connection, run, limit))
     }
 
+    /// One replay batch.
     pub fn batch(&self, id: BatchId) -> Result<Option<BatchRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| super::batch::get(connection, id))
     }
 
+    /// The newest replay batches.
     pub fn batches(&self, limit: usize) -> Result<Vec<BatchRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| super::batch::newest(connection, limit))
     }
 
     /// Unrouted and held events, newest first.
     pub fn strays(&self, limit: usize) -> Result<Vec<StrayRow>, ReadError> {
-        todo!()
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached(&format!(
+                    "SELECT id, at, source, event_id, kind, reason FROM event WHERE admission <> 0 AND admission IN ({HELD}, {UNROUTED})
+                     ORDER BY id DESC LIMIT ?1"
+                ))?
+                .query_map([limit as i64], |row| {
+                    Ok(StrayRow {
+                        id: EventId(row.get(0)?),
+                        at: Timestamp(row.get(1)?),
+                        source: row.get(2)?,
+                        event_id: row.get(3)?,
+                        kind: row.get(4)?,
+                        reason: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                    })
+                })?
+                .collect()
+        })
     }
 
     /// What a replay (`for_replay`) or a cancellation of `filter` would touch now.
     pub fn preview(&self, filter: &Filter, for_replay: bool) -> Result<Preview, ReadError> {
-        todo!()
+        let clause = Where::of(filter, self.clock.now());
+        let allowed = if for_replay {
+            "d.state NOT IN (1, 2)"
+        } else {
+            "d.state IN (0, 2, 4, 5)"
+        };
+        self.snapshot(|connection| {
+            let (count, oldest, newest): (u64, Option<i64>, Option<i64>) = connection
+                .prepare(&format!("SELECT count(*), min(d.accepted), max(d.id) FROM {FROM} WHERE ({}) AND {allowed}", clause.sql))?
+                .query_row(params_from_iter(clause.values()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let left_out: u64 = connection
+                .prepare(&format!("SELECT count(*) FROM {FROM} WHERE ({}) AND NOT ({allowed})", clause.sql))?
+                .query_row(params_from_iter(clause.values()), |row| row.get(0))?;
+            let mut preview = Preview {
+                scope: filter.words(),
+                count,
+                oldest: oldest.map(Timestamp),
+                verdicts: if for_replay { verdicts(connection, &clause, allowed)? } else { Vec::new() },
+                high_water: newest.map(DeliveryId),
+                notes: Vec::new(),
+            };
+            if left_out > 0 {
+                let why = if for_replay { "under way or behind another of their key" } else { "under way or settled" };
+                preview.notes.push(format!("{left_out} more match and are left alone: they are {why}"));
+            }
+            Ok(preview)
+        })
     }
 
-    /// Hours of a path, oldest first, for the history.
+    /// Hours of a path, oldest first.
     pub fn hours(&self, path: &str, count: usize) -> Result<Vec<Slot>, ReadError> {
-        todo!()
+        let from = self.clock.now().0.div_euclid(HOUR) * HOUR - (count as i64 - 1).max(0) * HOUR;
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT accepted, delivered, dead, attempts, failed, throttled, at FROM hour
+                     WHERE path = (SELECT id FROM path WHERE name = ?1) AND at >= ?2 ORDER BY at",
+                )?
+                .query_map(params![path, from], |row| {
+                    slot_of(row, Timestamp(row.get(6)?))
+                })?
+                .collect()
+        })
     }
 
     /// The configuration text of a hash, if it is kept.
     pub fn config_text(&self, hash: i64) -> Result<Option<String>, ReadError> {
-        todo!()
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached("SELECT text FROM config WHERE hash = ?1")?
+                .query_row([hash], |row| row.get(0))
+                .optional()
+        })
     }
+}
+
+fn verdicts(
+    connection: &Connection,
+    clause: &Where,
+    allowed: &str,
+) -> rusqlite::Result<Vec<(Verdict, u64)>> {
+    let sql = format!(
+        "SELECT CASE
+           WHEN NOT EXISTS (SELECT 1 FROM payload y WHERE y.event = (d.id >> 8)) THEN 4
+           WHEN d.state = 3 THEN 1
+           WHEN d.order_key IS NOT NULL AND EXISTS (SELECT 1 FROM delivery n WHERE n.path = d.path AND n.order_key = d.order_key
+                AND n.order_key IS NOT NULL AND n.state = 3 AND n.id > d.id) THEN 2
+           WHEN d.last_class = 7 THEN 3
+           ELSE 0 END AS verdict, count(*)
+         FROM {FROM} WHERE ({}) AND {allowed} GROUP BY verdict ORDER BY verdict",
+        clause.sql
+    );
+    connection
+        .prepare(&sql)?
+        .query_map(params_from_iter(clause.values()), |row| {
+            let verdict = match row.get::<_, i64>(0)? {
+                0 => Verdict::Safe,
+                1 => Verdict::AlreadyDelivered,
+                2 => Verdict::Superseded,
+                3 => Verdict::Unknown,
+                _ => Verdict::Pruned,
+            };
+            Ok((verdict, row.get(1)?))
+        })?
+        .collect()
+}
+
+fn row_of(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    let state = state_at(row, 2)?;
+    let due = Timestamp(row.get(12)?);
+    let changed = Timestamp(row.get(13)?);
+    Ok(DeliveryRow {
+        id: DeliveryId(row.get(0)?),
+        path: row.get(1)?,
+        state,
+        kind: row.get(3)?,
+        source: row.get(4)?,
+        event_id: row.get(5)?,
+        subject: row.get(6)?,
+        order_key: row.get(7)?,
+        generation: row.get(8)?,
+        charged: row.get(9)?,
+        attempts: row.get(10)?,
+        accepted_at: Timestamp(row.get(11)?),
+        due_at: if state == State::Ready { due } else { changed },
+        changed_at: changed,
+        last_class: row.get::<_, Option<i64>>(14)?.and_then(Class::from_code),
+        last_status: row.get(15)?,
+        reason: row.get(16)?,
+        fingerprint: row.get::<_, Option<i64>>(17)?.map(Fingerprint),
+    })
+}
+
+fn detail(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<DeliveryDetail>> {
+    let one = format!("SELECT {ROW} FROM {FROM} WHERE d.id = ?1");
+    let Some(row) = connection
+        .prepare_cached(&one)?
+        .query_row([id.0], row_of)
+        .optional()?
+    else {
+        return Ok(None);
+    };
+    let event = connection
+        .prepare_cached(
+            "SELECT e.source, e.event_id, e.kind, e.subject, p.meta, p.data FROM event e JOIN payload p ON p.event = e.id WHERE e.id = ?1",
+        )?
+        .query_row([id.event().0], |row| event_of(row, 0))
+        .optional()?;
+    let frozen = connection
+        .prepare_cached("SELECT method, url, headers, body, key FROM frozen WHERE delivery = ?1 AND generation = ?2")?
+        .query_row(params![id.0, row.generation], |row| request_of(row, 0))
+        .optional()?;
+    let low = id.event().0 << 8;
+    let siblings = connection
+        .prepare_cached(&format!(
+            "SELECT {ROW} FROM {FROM} WHERE d.id BETWEEN ?1 AND ?2 AND d.id <> ?3 ORDER BY d.id"
+        ))?
+        .query_map(params![low, low + 255, id.0], row_of)?
+        .collect::<rusqlite::Result<_>>()?;
+    let path: i64 = connection
+        .prepare_cached("SELECT path FROM delivery WHERE id = ?1")?
+        .query_row([id.0], |row| row.get(0))?;
+    let path = crate::ids::PathId(path);
+    let (mut behind, mut blocks) = (None, 0);
+    if let Some(key) = &row.order_key {
+        if row.state == State::Waiting {
+            behind = order::head(connection, path, key)?
+                .map(|(head, _)| head)
+                .filter(|head| *head != id);
+        }
+        if !row.state.is_settled() || row.state == State::Dead {
+            blocks = connection
+                .prepare_cached("SELECT count(*) FROM delivery WHERE path = ?1 AND order_key = ?2 AND open = 1 AND id > ?3 AND state = 2")?
+                .query_row(params![path.0, key, id.0], |row| row.get(0))?;
+        }
+    }
+    let log = connection
+        .prepare_cached(&format!(
+            "{LOG} WHERE l.delivery = ?1 ORDER BY l.id LIMIT 200"
+        ))?
+        .query_map([id.0], log_of)?
+        .collect::<rusqlite::Result<_>>()?;
+    let (origin, event) = (
+        event
+            .as_ref()
+            .map_or("pruned", |event| event.origin.word())
+            .to_owned(),
+        event,
+    );
+    Ok(Some(DeliveryDetail {
+        attempts: attempts(connection, id)?,
+        row,
+        origin,
+        event_time: event.as_ref().and_then(|event| event.time),
+        content_type: event.as_ref().and_then(|event| event.content_type.clone()),
+        event_key: event
+            .as_ref()
+            .and_then(|event| event.idempotency_key.clone()),
+        schema_version: event
+            .as_ref()
+            .and_then(|event| event.schema_version.clone()),
+        extensions: event
+            .as_ref()
+            .map(|event| event.extensions.clone())
+            .unwrap_or_default(),
+        data: event.map(|event| event.data.to_vec()),
+        frozen,
+        siblings,
+        behind,
+        blocks,
+        log,
+    }))
+}
+
+/// The newest 200 attempts, oldest first.
+fn attempts(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<AttemptRow>> {
+    let mut rows: Vec<AttemptRow> = connection
+        .prepare_cached(
+            "SELECT a.generation, a.n, a.at, a.duration_us, a.class, a.status, a.charged, a.error,
+                    coalesce(t.method, a.method, ''), coalesce(t.url, a.url, ''), a.key, r.headers, r.body, coalesce(r.truncated, 0), a.config
+             FROM attempt a LEFT JOIN target t ON t.id = a.target
+             LEFT JOIN answer r ON r.delivery = a.delivery AND r.generation = a.generation AND r.n = a.n
+             WHERE a.delivery = ?1 ORDER BY a.generation DESC, a.n DESC LIMIT 200",
+        )?
+        .query_map([id.0], |row| {
+            let class: i64 = row.get(4)?;
+            Ok(AttemptRow {
+                generation: row.get(0)?,
+                number: row.get(1)?,
+                started_at: Timestamp(row.get(2)?),
+                duration_ms: row.get::<_, u64>(3)? / 1000,
+                class: Class::from_code(class).ok_or(rusqlite::Error::IntegralValueOutOfRange(4, class))?,
+                status: row.get(5)?,
+                charged: row.get(6)?,
+                error: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
+                method: row.get(8)?,
+                url: row.get(9)?,
+                key: row.get(10)?,
+                answer_headers: row.get::<_, Option<String>>(11)?.map(|text| pairs_from_json(&text)).unwrap_or_default(),
+                answer_body: row.get::<_, Option<Vec<u8>>>(12)?.unwrap_or_default(),
+                answer_truncated: row.get(13)?,
+                config: row.get(14)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    rows.reverse();
+    Ok(rows)
 }

@@ -153,11 +153,11 @@ pub struct PathRow {
     pub counts: Counts,
     /// When its oldest ready delivery was due; none if nothing is ready.
     pub oldest_due: Option<Timestamp>,
-    /// When its oldest unsettled delivery was accepted.
+    /// When the ready delivery that is due first was accepted.
     pub oldest_open: Option<Timestamp>,
-    /// The last time anything was accepted on it.
+    /// The minute (or, over an hour ago, the hour) in which anything was last accepted on it.
     pub last_accepted: Option<Timestamp>,
-    /// The last delivery.
+    /// The minute (or hour) of its last delivery.
     pub last_delivered: Option<Timestamp>,
     /// Paused, by whom.
     pub pause: Option<Pause>,

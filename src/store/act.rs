@@ -1,0 +1,217 @@
+//! What operators' actions change, each in one transaction with its audit row.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::api::LogEntry;
+use super::filter_sql::Where;
+use super::order::{self, state_at};
+use super::work::{Total, Work};
+use super::writer::Fault;
+use crate::control::action::Done;
+use crate::ids::{BatchId, DeliveryId, PathId};
+use crate::queue::model::State;
+
+/// Deliveries that can be cancelled, as a condition.
+const CANCELLABLE: &str = "d.state IN (0, 2, 4, 5)";
+
+type Found = (DeliveryId, PathId, State, Option<String>, Option<BatchId>);
+
+/// Cancels what matches; refuses if more than `expected` would be touched.
+pub(super) fn cancel(
+    work: &mut Work<'_>,
+    clause: &Where,
+    high_water: DeliveryId,
+    expected: u64,
+    reason: &str,
+    log: &LogEntry,
+) -> Result<u64, Fault> {
+    let sql = format!(
+        "SELECT d.id, d.path, d.state, d.order_key, d.batch FROM delivery d JOIN event e ON e.id = (d.id >> 8)
+         WHERE ({}) AND {CANCELLABLE} AND d.id <= {} ORDER BY d.id",
+        clause.sql, high_water.0
+    );
+    let found: Vec<Found> = work
+        .connection
+        .prepare(&sql)?
+        .query_map(rusqlite::params_from_iter(clause.values()), |row| {
+            Ok((
+                DeliveryId(row.get(0)?),
+                PathId(row.get(1)?),
+                state_at(row, 2)?,
+                row.get(3)?,
+                row.get::<_, Option<i64>>(4)?.map(BatchId),
+            ))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    if found.len() as u64 > expected {
+        return Err(Fault::Invalid(format!(
+            "{} deliveries match now, {expected} were shown: preview again",
+            found.len()
+        )));
+    }
+    for (id, path, state, key, batch) in &found {
+        work.connection
+            .prepare_cached(
+                "UPDATE delivery SET state = 6, open = 0, changed = ?2, reason = ?3 WHERE id = ?1",
+            )?
+            .execute(params![id.0, work.now.0, reason])?;
+        work.moved(*path, Some(*state), Some(State::Cancelled));
+        if let Some(batch) = batch {
+            super::batch::item_ended(work, *batch, *id, State::Cancelled)?;
+        }
+        if let Some(key) = key {
+            order::promote(work, *path, key)?;
+        }
+    }
+    work.log(log)?;
+    Ok(found.len() as u64)
+}
+
+pub(super) fn done_before(work: &Work<'_>, submission: &str) -> Result<Option<Done>, Fault> {
+    let text: Option<String> = work
+        .connection
+        .prepare_cached("SELECT done FROM submission WHERE id = ?1")?
+        .query_row([submission], |row| row.get(0))
+        .optional()?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| Fault::Invalid(error.to_string())))
+        .transpose()
+}
+
+pub(super) fn record_done(
+    work: &mut Work<'_>,
+    submission: &str,
+    done: &Done,
+    log: Option<&LogEntry>,
+) -> Result<(), Fault> {
+    let text = serde_json::to_string(done).map_err(|error| Fault::Invalid(error.to_string()))?;
+    work.connection
+        .prepare_cached("INSERT OR IGNORE INTO submission(id, at, done) VALUES (?1, ?2, ?3)")?
+        .execute(params![submission, work.now.0, text])?;
+    if let Some(log) = log {
+        work.log(log)?;
+    }
+    Ok(())
+}
+
+/// Rows removed per call, so that retention never holds the writer for long.
+const PRUNE: i64 = 500;
+
+/// Removes old delivered, cancelled and superseded deliveries whole once every delivery of their event is settled and old,
+/// unreviewed dead letters never; then old log rows, runs, minutes, hours and dedupe buckets. True if there is more.
+pub(super) fn prune(
+    work: &mut Work<'_>,
+    delivered_before: i64,
+    log_before: i64,
+    dedupe_millis: i64,
+) -> Result<bool, Fault> {
+    let connection = work.connection;
+    let from = super::load::meta(connection, "pruned_to")?.unwrap_or(0);
+    let events: Vec<(i64, i64, i64)> = connection
+        .prepare_cached("SELECT id, at, admission FROM event WHERE id > ?1 ORDER BY id LIMIT ?2")?
+        .query_map(params![from, PRUNE], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let old: Vec<(i64, i64)> = events
+        .iter()
+        .take_while(|(_, at, _)| *at < delivered_before)
+        .map(|(id, _, admission)| (*id, *admission))
+        .collect();
+    for (event, admission) in &old {
+        prune_event(work, *event, *admission, delivered_before)?;
+    }
+    if let Some((last, _)) = old.last() {
+        super::load::set_meta(connection, "pruned_to", *last)?;
+    } else if from > 0
+        && super::load::meta(connection, "prune_again")?
+            .is_none_or(|at| work.now.0 - at > 86_400_000)
+    {
+        // Once a day from the start: what was open then may be settled now.
+        super::load::set_meta(connection, "pruned_to", 0)?;
+        super::load::set_meta(connection, "prune_again", work.now.0)?;
+    }
+    let now = work.now.0;
+    let bounded = [
+        ("log", "at", log_before),
+        ("submission", "at", log_before),
+        ("minute", "at", now - 48 * 3_600_000),
+        ("hour", "at", now - 400 * 86_400_000),
+    ];
+    let mut more = old.len() as i64 == PRUNE;
+    for (table, column, before) in bounded {
+        let key = match table {
+            "log" | "submission" => "id",
+            _ => "(path, at)",
+        };
+        let columns = key.trim_matches(['(', ')']);
+        let removed = connection
+            .prepare_cached(&format!("DELETE FROM {table} WHERE {key} IN (SELECT {columns} FROM {table} WHERE {column} < ?1 LIMIT ?2)"))?
+            .execute(params![before, PRUNE])?;
+        more |= removed as i64 == PRUNE;
+    }
+    let bucket = (now - dedupe_millis).div_euclid(super::accept::BUCKET);
+    let removed = connection
+        .prepare_cached("DELETE FROM dedupe WHERE (bucket, hash) IN (SELECT bucket, hash FROM dedupe WHERE bucket < ?1 LIMIT ?2)")?
+        .execute(params![bucket, PRUNE])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM difference WHERE run IN (SELECT id FROM run WHERE started < ?1 LIMIT 20)",
+        )?
+        .execute([log_before])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE started < ?1 LIMIT 20)",
+        )?
+        .execute([log_before])?;
+    Ok(more || removed as i64 == PRUNE)
+}
+
+fn prune_event(work: &mut Work<'_>, event: i64, admission: i64, before: i64) -> Result<(), Fault> {
+    let (low, high) = (event << 8, (event << 8) + 255);
+    let deliveries: Vec<(i64, PathId, State, i64)> = work
+        .connection
+        .prepare_cached("SELECT id, path, state, changed FROM delivery WHERE id BETWEEN ?1 AND ?2")?
+        .query_map(params![low, high], |row| {
+            Ok((
+                row.get(0)?,
+                PathId(row.get(1)?),
+                state_at(row, 2)?,
+                row.get(3)?,
+            ))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let may_go = admission != super::accept::HELD
+        && deliveries.iter().all(|(_, _, state, changed)| {
+            matches!(
+                state,
+                State::Delivered | State::Cancelled | State::Superseded
+            ) && *changed < before
+        });
+    if !may_go {
+        return Ok(());
+    }
+    for (_, path, state, _) in &deliveries {
+        work.moved(*path, Some(*state), None);
+    }
+    for table in ["attempt", "answer", "frozen"] {
+        work.connection
+            .prepare_cached(&format!(
+                "DELETE FROM {table} WHERE delivery BETWEEN ?1 AND ?2"
+            ))?
+            .execute(params![low, high])?;
+    }
+    work.connection
+        .prepare_cached("DELETE FROM delivery WHERE id BETWEEN ?1 AND ?2")?
+        .execute(params![low, high])?;
+    work.connection
+        .prepare_cached("DELETE FROM payload WHERE event = ?1")?
+        .execute([event])?;
+    work.connection
+        .prepare_cached("DELETE FROM event WHERE id = ?1")?
+        .execute([event])?;
+    if admission == super::accept::UNROUTED {
+        work.total(Total::Unrouted, -1);
+    }
+    super::load::set_meta(work.connection, "next_event", work.next_event)?;
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! Paths, pauses, breakers, and who works the database.
+
+use rusqlite::{OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use super::api::{LogEntry, Started};
+use super::load::{meta, meta_text, set_meta};
+use super::view::{Breaker, Pause, Severity};
+use super::work::Work;
+use super::writer::Fault;
+use crate::ids::PathId;
+
+/// Registers the configured paths and marks the others removed: nothing is claimed on those.
+pub(super) fn configure(
+    work: &mut Work<'_>,
+    names: &[String],
+    hash: i64,
+    text: &str,
+) -> Result<Vec<(String, PathId)>, Fault> {
+    work.connection
+        .prepare_cached("INSERT OR IGNORE INTO config(hash, at, text) VALUES (?1, ?2, ?3)")?
+        .execute(params![hash, work.now.0, text])?;
+    set_meta(work.connection, "config", hash)?;
+    let before: Vec<(PathId, String, bool)> = work
+        .connection
+        .prepare("SELECT id, name, removed FROM path")?
+        .query_map([], |row| {
+            Ok((PathId(row.get(0)?), row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, name, removed) in &before {
+        let gone = !names.contains(name);
+        if gone != *removed {
+            work.connection.execute(
+                "UPDATE path SET removed = ?2 WHERE id = ?1",
+                params![id.0, gone],
+            )?;
+            let backlog = work
+                .memory
+                .counts
+                .get(id)
+                .map_or(0, super::view::Counts::backlog);
+            work.log(&LogEntry {
+                severity: if gone && backlog > 0 { Severity::Warning } else { Severity::Info },
+                actor: None,
+                kind: "path",
+                path: Some(*id),
+                delivery: None,
+                text: if gone {
+                    format!("the path is no longer configured; {backlog} deliveries are held until it returns or they are cancelled")
+                } else {
+                    "the path is configured again".to_owned()
+                },
+            })?;
+        }
+    }
+    let mut numbers = Vec::with_capacity(names.len());
+    for name in names {
+        let known = before
+            .iter()
+            .find(|(_, known, _)| known == name)
+            .map(|(id, ..)| *id);
+        let id = if let Some(id) = known {
+            id
+        } else {
+            work.connection
+                .execute("INSERT INTO path(name) VALUES (?1)", [name])?;
+            PathId(work.connection.last_insert_rowid())
+        };
+        numbers.push((name.clone(), id));
+    }
+    work.woke = true;
+    Ok(numbers)
+}
+
+pub(super) fn set_pause(
+    work: &mut Work<'_>,
+    path: PathId,
+    pause: Option<&Pause>,
+    log: &LogEntry,
+) -> Result<(), Fault> {
+    put(
+        work,
+        path,
+        "UPDATE path SET pause = ?2 WHERE id = ?1",
+        pause,
+    )?;
+    work.woke = true;
+    Ok(work.log(log)?)
+}
+
+pub(super) fn set_breaker(
+    work: &mut Work<'_>,
+    path: PathId,
+    breaker: &Breaker,
+    log: &LogEntry,
+) -> Result<(), Fault> {
+    let stored = (*breaker != Breaker::Closed).then_some(breaker);
+    put(
+        work,
+        path,
+        "UPDATE path SET breaker = ?2 WHERE id = ?1",
+        stored,
+    )?;
+    work.woke = true;
+    Ok(work.log(log)?)
+}
+
+fn put(
+    work: &Work<'_>,
+    path: PathId,
+    sql: &str,
+    value: Option<&impl serde::Serialize>,
+) -> Result<(), Fault> {
+    let text = value
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|error| Fault::Invalid(error.to_string()))?;
+    match work
+        .connection
+        .prepare_cached(sql)?
+        .execute(params![path.0, text])?
+    {
+        0 => Err(Fault::Invalid(format!(
+            "path number {} does not exist",
+            path.0
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the database for this worker.
+pub(super) fn begin(
+    work: &mut Work<'_>,
+    identity: &Identity,
+    service: bool,
+) -> Result<Started, Fault> {
+    let epoch = meta(work.connection, "epoch")?.unwrap_or(0) + 1;
+    set_meta(work.connection, "epoch", epoch)?;
+    work.new_epoch = Some(epoch);
+    let foreign_host = foreign(work, identity)?;
+    work.foreign = Some(foreign_host.is_some());
+    set_meta(work.connection, "foreign", foreign_host.as_deref())?;
+    for (key, value) in [
+        ("worker_host", identity.host.as_str()),
+        ("worker_version", env!("CARGO_PKG_VERSION")),
+        ("worker_state", "running"),
+    ] {
+        set_meta(work.connection, key, value)?;
+    }
+    set_meta(work.connection, "worker_pid", std::process::id())?;
+    set_meta(work.connection, "worker_started", work.now.0)?;
+    set_meta(work.connection, "heartbeat", work.now.0)?;
+    if service {
+        set_meta(work.connection, "service", 1)?;
+    }
+    set_meta(work.connection, "worker_service", i64::from(service))?;
+    let rescued = super::turn::rescue(work)?;
+    if rescued > 0 {
+        work.log(&LogEntry {
+            severity: Severity::Warning,
+            actor: None,
+            kind: "rescue",
+            path: None,
+            delivery: None,
+            text: format!("{rescued} deliveries were running when the last worker died; they are ready again, uncharged"),
+        })?;
+    }
+    work.connection.execute(
+        "UPDATE batch SET state = 'aborted', reason = 'the worker stopped while the set was being frozen', ended = ?1 WHERE state = 'freezing'",
+        [work.now.0],
+    )?;
+    work.connection.execute(
+        "UPDATE run SET ended = ?1, error = 'the worker stopped during the run' WHERE ended IS NULL",
+        [work.now.0],
+    )?;
+    let paths = work
+        .connection
+        .prepare("SELECT id, name, pause, breaker FROM path")?
+        .query_map([], |row| {
+            Ok((
+                PathId(row.get(0)?),
+                row.get(1)?,
+                pause_of(row, 2)?,
+                breaker_of(row, 3)?,
+            ))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    work.woke = true;
+    Ok(Started {
+        epoch,
+        rescued,
+        foreign_host,
+        paths,
+        batches: super::batch::running(work.connection)?,
+    })
+}
+
+/// This host and this place, as a database remembers them.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// Host name, for people.
+    pub(super) host: String,
+    /// Hash of the machine's id and the database's canonical path.
+    pub(super) place: String,
+}
+
+impl Identity {
+    pub(super) fn of(file: &std::path::Path) -> Self {
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let machine = if machine.trim().is_empty() {
+            host.clone()
+        } else {
+            machine
+        };
+        let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let mut hasher = Sha256::new();
+        hasher.update(machine.trim());
+        hasher.update([0]);
+        hasher.update(path.as_os_str().as_encoded_bytes());
+        Self {
+            host,
+            place: hex::encode(&hasher.finalize()[..16]),
+        }
+    }
+}
+
+/// The host that owns the database, in words, if it is not this one; an unowned database becomes ours.
+fn foreign(work: &Work<'_>, identity: &Identity) -> Result<Option<String>, Fault> {
+    let copied = meta(work.connection, "copied")?.is_some();
+    match meta_text(work.connection, "place")? {
+        Some(place) if place == identity.place && !copied => Ok(None),
+        Some(place) => {
+            let owner = meta_text(work.connection, "owner_host")?.unwrap_or_default();
+            Ok(Some(match (copied, place == identity.place) {
+                (true, _) => format!("{owner} (this is a backup copy)"),
+                (false, _) if owner == identity.host => {
+                    format!("{owner}, at another place on this host")
+                }
+                _ => owner,
+            }))
+        }
+        None => {
+            own(work, identity)?;
+            Ok(None)
+        }
+    }
+}
+
+fn own(work: &Work<'_>, identity: &Identity) -> rusqlite::Result<()> {
+    set_meta(work.connection, "place", &identity.place)?;
+    set_meta(work.connection, "owner_host", &identity.host)?;
+    work.connection
+        .execute("DELETE FROM meta WHERE key = 'copied'", [])?;
+    Ok(())
+}
+
+pub(super) fn adopt(work: &mut Work<'_>, identity: &Identity, log: &LogEntry) -> Result<(), Fault> {
+    own(work, identity)?;
+    work.foreign = Some(false);
+    set_meta(work.connection, "foreign", rusqlite::types::Null)?;
+    work.woke = true;
+    Ok(work.log(log)?)
+}
+
+/// The pause in a JSON column.
+pub(super) fn pause_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Pause>> {
+    let text: Option<String> = row.get(column)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// The breaker in a JSON column; none means closed.
+pub(super) fn breaker_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Breaker> {
+    let text: Option<String> = row.get(column)?;
+    Ok(text
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default())
+}
+
+/// Whether the database was ever worked by a service, and whether it is foreign; for those who only read.
+pub(super) fn served(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
+    Ok(connection
+        .query_row("SELECT value FROM meta WHERE key = 'service'", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .optional()?
+        .is_some())
+}

@@ -1,0 +1,459 @@
+//! The dispatcher's turn: settle what ended, claim what is due, in one commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, params};
+
+use super::accept::event_of;
+use super::api::{Turn, Want};
+use super::order::{self, state_at};
+use super::stats::Tick;
+use super::work::Work;
+use super::writer::Fault;
+use crate::event::Event;
+use crate::ids::{BatchId, DeliveryId, EventId, PathId};
+use crate::queue::model::{
+    Answer, Attempt, Claimed, Class, Fence, Next, Request, Settlement, State,
+};
+use crate::time::Timestamp;
+
+/// After this many crashes while it ran, a delivery runs alone.
+const SUSPECT_AFTER: i64 = 2;
+
+pub(super) fn turn(
+    work: &mut Work<'_>,
+    settlements: &[Settlement],
+    wants: &[Want],
+) -> Result<Turn, Fault> {
+    let mut turn = Turn::default();
+    for settlement in settlements {
+        if !settle(work, settlement)? {
+            turn.late += 1;
+        }
+    }
+    for want in wants {
+        claim(work, *want, &mut turn)?;
+    }
+    Ok(turn)
+}
+
+/// Settles one claim; false if its fence is no longer the current one.
+fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
+    let id = settlement.delivery;
+    let fence = settlement.fence;
+    let current = work
+        .connection
+        .prepare_cached(
+            "SELECT path, order_key, continues, accepted, batch FROM delivery
+             WHERE id = ?1 AND state = 1 AND epoch = ?2 AND generation = ?3 AND attempt = ?4",
+        )?
+        .query_row(
+            params![id.0, fence.epoch, fence.generation, fence.attempt],
+            |row| {
+                Ok(Current {
+                    path: PathId(row.get(0)?),
+                    order_key: row.get(1)?,
+                    continues: row.get(2)?,
+                    accepted: Timestamp(row.get(3)?),
+                    batch: row.get::<_, Option<i64>>(4)?.map(BatchId),
+                })
+            },
+        )
+        .optional()?;
+    let Some(current) = current else {
+        return Ok(false);
+    };
+    let (state, due, reason) = match &settlement.next {
+        Next::Delivered => (State::Delivered, work.now, None),
+        Next::Retry { due } => (
+            State::Ready,
+            *due,
+            settlement
+                .attempt
+                .as_ref()
+                .map(|attempt| attempt.error.as_str()),
+        ),
+        Next::Dead { reason } => (State::Dead, work.now, Some(reason.as_str())),
+    };
+    let open = state == State::Ready || (state == State::Dead && !current.continues);
+    match &settlement.attempt {
+        Some(attempt) => {
+            work.connection
+                .prepare_cached(
+                    "UPDATE delivery SET state = ?2, due = ?3, changed = ?4, charged = charged + ?5, attempts = attempts + 1, open = ?6,
+                     last_class = ?7, last_status = ?8, fingerprint = ?9, reason = ?10, crashes = 0, alone = 0, poison = 0 WHERE id = ?1",
+                )?
+                .execute(params![
+                    id.0,
+                    state.code(),
+                    due.0,
+                    work.now.0,
+                    attempt.charged,
+                    open,
+                    attempt.class.code(),
+                    attempt.status,
+                    attempt.fingerprint.map(|fingerprint| fingerprint.0),
+                    reason
+                ])?;
+            record(work, id, fence, attempt)?;
+            work.tick(
+                current.path,
+                Tick::Attempt {
+                    class: attempt.class,
+                    millis: attempt.duration.as_millis() as u64,
+                },
+            );
+        }
+        None => {
+            // Handed back: nothing was sent, so the attempt's number is given back too.
+            work.connection
+                .prepare_cached(
+                    "UPDATE delivery SET state = ?2, due = ?3, changed = ?4, attempt = attempt - 1, open = ?5, reason = coalesce(?6, reason),
+                     alone = 0 WHERE id = ?1",
+                )?
+                .execute(params![id.0, state.code(), due.0, work.now.0, open, reason])?;
+        }
+    }
+    work.moved(current.path, Some(State::Running), Some(state));
+    match state {
+        State::Delivered => {
+            work.tick(
+                current.path,
+                Tick::Delivered {
+                    latency: work.now.since(current.accepted).as_millis() as u64,
+                },
+            );
+        }
+        State::Dead => work.tick(current.path, Tick::Dead),
+        _ => {}
+    }
+    if state != State::Ready {
+        if let Some(batch) = current.batch {
+            super::batch::item_ended(work, batch, id, state)?;
+        }
+        if !open && let Some(key) = &current.order_key {
+            order::promote(work, current.path, key)?;
+        }
+    }
+    Ok(true)
+}
+
+struct Current {
+    path: PathId,
+    order_key: Option<String>,
+    continues: bool,
+    accepted: Timestamp,
+    batch: Option<BatchId>,
+}
+
+/// Writes the attempt's row, and the answer's if there is anything in it.
+fn record(
+    work: &mut Work<'_>,
+    id: DeliveryId,
+    fence: Fence,
+    attempt: &Attempt,
+) -> rusqlite::Result<()> {
+    let target = work.target(&attempt.target)?;
+    let spelled = target.is_none();
+    work.connection
+        .prepare_cached(
+            "INSERT INTO attempt(delivery, generation, n, at, duration_us, class, status, charged, target, method, url, key, config, error)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            id.0,
+            fence.generation,
+            fence.attempt,
+            attempt.started_at.0,
+            attempt.duration.as_micros() as i64,
+            attempt.class.code(),
+            attempt.status,
+            attempt.charged,
+            target,
+            spelled.then_some(&attempt.target.0),
+            spelled.then_some(&attempt.target.1),
+            attempt.key,
+            attempt.config,
+            (!attempt.error.is_empty()).then_some(&attempt.error)
+        ])?;
+    let Answer {
+        headers,
+        body,
+        truncated,
+    } = &attempt.answer;
+    if !headers.is_empty() || !body.is_empty() {
+        work.connection
+            .prepare_cached("INSERT INTO answer(delivery, generation, n, headers, body, truncated) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![id.0, fence.generation, fence.attempt, pairs_to_json(headers), body, truncated])?;
+    }
+    Ok(())
+}
+
+/// Pairs of text as a JSON array of arrays.
+pub(super) fn pairs_to_json(pairs: &[(String, String)]) -> String {
+    serde_json::json!(pairs).to_string()
+}
+
+/// Reads what `pairs_to_json` wrote; anything else is empty.
+pub(super) fn pairs_from_json(text: &str) -> Vec<(String, String)> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> {
+    if work.memory.foreign || work.ready(want.path) <= 0 {
+        turn.next_due.push((want.path, None));
+        return Ok(());
+    }
+    let mut claimed: Vec<Claimed> = {
+        let mut update = work.connection.prepare_cached(
+            "UPDATE delivery SET state = 1, attempt = attempt + 1, epoch = ?4, changed = ?2
+             WHERE id IN (SELECT id FROM delivery WHERE state = 0 AND path = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3)
+             RETURNING id, generation, attempt, charged, accepted, due, crashes, batch",
+        )?;
+        let placeholder = Arc::new(Event {
+            source: String::new(),
+            id: String::new(),
+            kind: String::new(),
+            subject: None,
+            time: None,
+            content_type: None,
+            idempotency_key: None,
+            schema_version: None,
+            extensions: Vec::new(),
+            data: Bytes::new(),
+            origin: crate::event::Origin::Internal,
+        });
+        let epoch = work.epoch();
+        update
+            .query_map(
+                params![want.path.0, work.now.0, want.count as i64, epoch],
+                |row| {
+                    Ok(Claimed {
+                        delivery: DeliveryId(row.get(0)?),
+                        path: want.path,
+                        fence: Fence {
+                            epoch,
+                            generation: row.get(1)?,
+                            attempt: row.get(2)?,
+                        },
+                        charged: row.get(3)?,
+                        accepted_at: Timestamp(row.get(4)?),
+                        due_at: Timestamp(row.get(5)?),
+                        suspect: row.get::<_, i64>(6)? >= SUSPECT_AFTER,
+                        batch: row.get::<_, Option<i64>>(7)?.map(BatchId),
+                        event: Arc::clone(&placeholder),
+                        frozen: None,
+                        last_key: None,
+                    })
+                },
+            )?
+            .collect::<rusqlite::Result<_>>()?
+    };
+    // RETURNING promises no order.
+    claimed.sort_by_key(|claim| (claim.due_at, claim.delivery));
+    let mut events: HashMap<EventId, Arc<Event>> = HashMap::new();
+    for mut claim in claimed.drain(..) {
+        work.moved(want.path, Some(State::Ready), Some(State::Running));
+        let id = claim.delivery.event();
+        let event = match events.get(&id) {
+            Some(event) => Some(Arc::clone(event)),
+            None => load_event(work, id)?.map(Arc::new),
+        };
+        let Some(event) = event else {
+            // Only a pruned payload can be missing, and replays of those are refused; end it visibly all the same.
+            bury(work, &claim)?;
+            continue;
+        };
+        events.insert(id, Arc::clone(&event));
+        claim.event = event;
+        if claim.fence.attempt > 1 || claim.fence.generation > 1 {
+            recall(work, &mut claim)?;
+        }
+        turn.claimed.push(claim);
+    }
+    if turn
+        .claimed
+        .iter()
+        .filter(|claim| claim.path == want.path)
+        .count()
+        < want.count
+    {
+        let next: Option<i64> = work
+            .connection
+            .prepare_cached("SELECT min(due) FROM delivery WHERE state = 0 AND path = ?1")?
+            .query_row([want.path.0], |row| row.get(0))?;
+        turn.next_due.push((want.path, next.map(Timestamp)));
+    }
+    Ok(())
+}
+
+fn load_event(work: &Work<'_>, id: EventId) -> rusqlite::Result<Option<Event>> {
+    work.connection
+        .prepare_cached(
+            "SELECT e.source, e.event_id, e.kind, e.subject, p.meta, p.data FROM event e JOIN payload p ON p.event = e.id WHERE e.id = ?1",
+        )?
+        .query_row([id.0], |row| event_of(row, 0))
+        .optional()
+}
+
+/// What earlier attempts left: the frozen request of this generation, the last key used.
+fn recall(work: &Work<'_>, claim: &mut Claimed) -> rusqlite::Result<()> {
+    claim.frozen = work
+        .connection
+        .prepare_cached("SELECT method, url, headers, body, key FROM frozen WHERE delivery = ?1 AND generation = ?2")?
+        .query_row(params![claim.delivery.0, claim.fence.generation], |row| request_of(row, 0))
+        .optional()?;
+    claim.last_key = work
+        .connection
+        .prepare_cached(
+            "SELECT key FROM attempt WHERE delivery = ?1 ORDER BY generation DESC, n DESC LIMIT 1",
+        )?
+        .query_row([claim.delivery.0], |row| row.get(0))
+        .optional()?;
+    Ok(())
+}
+
+/// The frozen request of columns (method, url, headers, body, key), from column `at` on.
+pub(super) fn request_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Request> {
+    Ok(Request {
+        method: row.get(at)?,
+        url: row.get(at + 1)?,
+        headers: pairs_from_json(row.get_ref(at + 2)?.as_str()?),
+        body: Bytes::copy_from_slice(row.get_ref(at + 3)?.as_blob()?),
+        key: row.get(at + 4)?,
+    })
+}
+
+fn bury(work: &mut Work<'_>, claim: &Claimed) -> Result<(), Fault> {
+    settle(
+        work,
+        &Settlement {
+            delivery: claim.delivery,
+            fence: claim.fence,
+            attempt: None,
+            next: Next::Dead {
+                reason: "its payload is no longer stored".to_owned(),
+            },
+        },
+    )?;
+    Ok(())
+}
+
+/// Keeps a rendered request, replacing that of an earlier generation.
+pub(super) fn freeze(
+    work: &mut Work<'_>,
+    id: DeliveryId,
+    generation: u32,
+    request: &Request,
+) -> Result<(), Fault> {
+    work.connection
+        .prepare_cached("INSERT OR REPLACE INTO frozen(delivery, generation, method, url, headers, body, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute(params![
+            id.0,
+            generation,
+            request.method,
+            request.url,
+            pairs_to_json(&request.headers),
+            &request.body[..],
+            request.key
+        ])?;
+    Ok(())
+}
+
+/// Marks that a suspect is about to run with nothing beside it: only then does a crash count towards poison.
+pub(super) fn mark_alone(work: &mut Work<'_>, id: DeliveryId, fence: Fence) -> Result<(), Fault> {
+    work.connection
+        .prepare_cached("UPDATE delivery SET alone = 1 WHERE id = ?1 AND state = 1 AND epoch = ?2 AND generation = ?3 AND attempt = ?4")?
+        .execute(params![id.0, fence.epoch, fence.generation, fence.attempt])?;
+    Ok(())
+}
+
+/// Three crashes alone: the delivery is what kills the worker.
+const POISON: i64 = 3;
+
+/// Everything that was running under an older epoch: its outcome is unknown, and it costs no attempt.
+pub(super) fn rescue(work: &mut Work<'_>) -> Result<u64, Fault> {
+    let epoch = work.epoch();
+    let lost: Vec<(DeliveryId, PathId, Fence, Timestamp, bool, i64, State)> = work
+        .connection
+        .prepare("SELECT id, path, epoch, generation, attempt, changed, alone, poison, state FROM delivery WHERE state = 1")?
+        .query_map([], |row| {
+            let fence = Fence { epoch: row.get(2)?, generation: row.get(3)?, attempt: row.get(4)? };
+            Ok((DeliveryId(row.get(0)?), PathId(row.get(1)?), fence, Timestamp(row.get(5)?), row.get(6)?, row.get(7)?, state_at(row, 8)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let count = lost
+        .iter()
+        .filter(|(_, _, fence, ..)| fence.epoch < epoch)
+        .count() as u64;
+    for (id, path, fence, started, alone, poison, _) in lost
+        .into_iter()
+        .filter(|(_, _, fence, ..)| fence.epoch < epoch)
+    {
+        let poison = poison + i64::from(alone);
+        let dead = poison >= POISON;
+        let reason = if dead {
+            "poison: the worker died three times while only this ran"
+        } else {
+            "the worker died during the attempt"
+        };
+        work.connection
+            .prepare_cached(
+                "UPDATE delivery SET state = ?2, due = ?3, changed = ?3, attempts = attempts + 1, last_class = ?4, last_status = NULL,
+                 reason = ?5, crashes = crashes + 1, alone = 0, poison = ?6 WHERE id = ?1",
+            )?
+            .execute(params![
+                id.0,
+                if dead { State::Dead } else { State::Ready }.code(),
+                work.now.0,
+                Class::Unknown.code(),
+                reason,
+                poison
+            ])?;
+        let key = work
+            .connection
+            .prepare_cached("SELECT key FROM attempt WHERE delivery = ?1 ORDER BY generation DESC, n DESC LIMIT 1")?
+            .query_row([id.0], |row| row.get::<_, String>(0))
+            .optional()?
+            .unwrap_or_default();
+        let attempt = Attempt {
+            started_at: started,
+            duration: std::time::Duration::ZERO,
+            class: Class::Unknown,
+            status: None,
+            charged: false,
+            error: reason.to_owned(),
+            answer: Answer::default(),
+            target: ("-".to_owned(), "-".to_owned()),
+            key,
+            config: 0,
+            fingerprint: None,
+        };
+        record(work, id, fence, &attempt)?;
+        work.moved(
+            path,
+            Some(State::Running),
+            Some(if dead { State::Dead } else { State::Ready }),
+        );
+    }
+    Ok(count)
+}
+
+/// A worker that stops hands back what it still has running, unattempted as far as it knows.
+pub(super) fn hand_back(work: &mut Work<'_>) -> Result<(), Fault> {
+    let epoch = work.epoch();
+    let running: Vec<(i64, PathId)> = work
+        .connection
+        .prepare("SELECT id, path FROM delivery WHERE state = 1 AND epoch = ?1")?
+        .query_map([epoch], |row| Ok((row.get(0)?, PathId(row.get(1)?))))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, path) in running {
+        work.connection
+            .prepare_cached("UPDATE delivery SET state = 0, due = ?2, changed = ?2, last_class = ?3, reason = 'interrupted by a shutdown' WHERE id = ?1")?
+            .execute(params![id, work.now.0, Class::Unknown.code()])?;
+        work.moved(path, Some(State::Running), Some(State::Ready));
+    }
+    Ok(())
+}
