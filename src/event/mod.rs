@@ -3,7 +3,9 @@
 pub mod digest;
 pub mod envelope;
 pub mod expr;
+pub mod hook;
 pub mod json;
+pub mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
 mod value;
