@@ -65,3 +65,21 @@ fn every_valid_file_is_taken_with_no_warning_but_those_expected() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+#[test]
+fn every_invalid_file_is_refused_with_exactly_the_expected_words() {
+    let files = fixtures("invalid");
+    assert!(files.len() >= 25, "{} files", files.len());
+    let mut faults = Vec::new();
+    for file in files {
+        match config::load(&file) {
+            Ok(_) => faults.push(format!("{} was taken", file.display())),
+            Err(errors) => {
+                let text = shown(&report::render(&errors), &file);
+                assert!(!text.contains("sk_live"), "a secret is quoted: {text}");
+                faults.extend(expect(&file, &text).err());
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::expression::Kind;
 use super::model::{
     Encoding, HeaderParser, HookMapping, Hooks, KeyDecoding, Recipe, TimestampUnit,
 };
@@ -13,6 +12,7 @@ use super::reader::{Section, Value, quoted};
 use super::recipes;
 use super::suggest::{alternatives, did_you_mean};
 use super::values::DAY;
+use crate::event::expr::Kind;
 
 /// What may stand between braces in a recipe's `base`.
 const PLACEHOLDERS: &[&str] = &["body", "timestamp", "id", "url"];
@@ -47,11 +47,11 @@ fn mapping_of(section: &Section<'_>, own: HookMapping) -> HookMapping {
     let template = |key, own: String| {
         section
             .get(key)
-            .and_then(|value| value.expression(Kind::HookTemplate))
+            .and_then(|value| value.expression(Kind::Hook))
             .unwrap_or(own)
     };
     let kind = section.get("type").and_then(|value| {
-        let template = value.expression(Kind::HookTemplate)?;
+        let template = value.expression(Kind::Hook)?;
         if template.trim().is_empty() {
             value.wrong("a template that renders the event's type", None);
             return None;

@@ -21,9 +21,13 @@ pub mod report;
 pub mod secret;
 mod sections;
 mod settings;
+pub mod starter;
 mod suggest;
 mod systems;
 mod values;
+
+#[cfg(test)]
+mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
 
@@ -99,9 +103,18 @@ pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     let problems = Problems::new(file, text);
     let (document, mistakes) = toml::de::DeTable::parse_recoverable(text);
     for mistake in &mistakes {
-        let at = mistake.span().map_or(0, |span| span.start);
-        let message = format!("this is not TOML: {}", mistake.message());
-        problems.error(at, "", &message, None, None);
+        let span = mistake.span().unwrap_or(0..0);
+        // Only a key is quoted: what else does not read may be a secret without its quotes.
+        let key = text
+            .get(span.clone())
+            .filter(|_| mistake.message() == "duplicate key");
+        let key = key.map(|key| format!(" {}", reader::quoted(key)));
+        let message = format!(
+            "this is not TOML: {}{}",
+            mistake.message(),
+            key.unwrap_or_default()
+        );
+        problems.error(span.start, "", &message, None, None);
     }
     if !mistakes.is_empty() {
         // What the parser recovered is a guess: complaints about it would only distract.

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::suggest::did_you_mean;
+use crate::visible::{self, Visible};
 
 /// Collects what is wrong and doubtful in one file.
 pub(super) struct Problems<'a> {
@@ -62,15 +63,17 @@ impl<'a> Problems<'a> {
         suggestion: Option<String>,
     ) {
         let (line, column) = self.place(at);
+        // Whatever was quoted on the way comes from the file, and goes to a terminal.
+        let visible = |text: &str| Visible::of(text).into_string();
         let diagnostic = Diagnostic {
             severity,
             file: PathBuf::from(self.file),
             line,
             column,
-            key: key.to_owned(),
-            message: message.to_owned(),
-            expected: expected.map(str::to_owned),
-            suggestion,
+            key: visible(key),
+            message: visible(message),
+            expected: expected.map(visible),
+            suggestion: suggestion.map(|text| visible(&text)),
         };
         self.found.borrow_mut().push((at, diagnostic));
     }
@@ -271,7 +274,7 @@ impl<'a> Value<'a> {
     /// What kind of thing stands here, without its text: for places where a secret may stand.
     pub(super) fn kind(&self) -> &'static str {
         match self.node {
-            DeValue::String(_) => "a text that is no reference",
+            DeValue::String(_) => "a text",
             DeValue::Integer(_) | DeValue::Float(_) => "a number",
             DeValue::Boolean(_) => "a boolean",
             DeValue::Datetime(_) => "a date",
@@ -368,7 +371,10 @@ impl<'a> Value<'a> {
                 asked: RefCell::default(),
             });
         }
-        self.wrong("a table", None);
+        // Not quoted: where a table belongs, someone may have written the secret that belongs inside it.
+        let message = format!("found {}", self.kind());
+        self.problems
+            .error(self.at, &self.path, &message, Some("a table"), None);
         None
     }
 
@@ -416,11 +422,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", clipped(text))
 }
 
-/// The text escaped and at most 60 characters long.
+/// The text made visible and at most 60 cells long.
 fn clipped(text: &str) -> String {
-    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
-    if text.chars().nth(60).is_some() {
-        short.push('…');
-    }
-    short
+    visible::line(text, 60).into_string()
 }

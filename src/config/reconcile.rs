@@ -22,7 +22,7 @@ const LATER: &[(&str, &str)] = &[
     ("preset", "presets"),
     (
         "sides",
-        "record maps (`sides` names them; use `first` and `second`), which",
+        "sides named by record map (write `first` and `second`)",
     ),
     ("window", "windows"),
     ("repair", "repairs"),

@@ -110,7 +110,7 @@ fn site(section: &Section<'_>, base: &Path) -> Site {
             .and_then(|value| value.filled("the name of a Unix group"))
             .map(str::to_owned),
     };
-    section.finish(&[("live_from", "first-evening adoption and its `live_from`")]);
+    section.finish(&[("live_from", "adopted records")]);
     site
 }
 

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::expression::Kind;
 use super::model::{BreakerPolicy, ClassOverride, Sync};
 use super::reader::{Section, Value, quoted};
 use super::sections::Named;
 use super::suggest::{alternatives, did_you_mean};
 use super::values::{DAY, INSTANT, is_header_name};
+use crate::event::expr::Kind;
 use crate::queue::model::Class;
 
 /// Keys of a path that a later version brings.
@@ -94,9 +94,9 @@ pub(super) fn settings<'a>(
         ("scheduled", Sync::Scheduled),
     ];
     Settings {
-        when: expression("when", Kind::Event),
+        when: expression("when", Kind::Expression),
         sync: section.get("sync").and_then(|value| value.word(&syncs)),
-        order_by: expression("order_by", Kind::Event),
+        order_by: expression("order_by", Kind::Expression),
         on_dead_continue: section
             .get("on_dead")
             .and_then(|value| value.word(&[("block", false), ("continue", true)])),
@@ -123,7 +123,7 @@ pub(super) fn settings<'a>(
                     .collect()
             })
             .unwrap_or_default(),
-        body: expression("body", Kind::EventTemplate),
+        body: expression("body", Kind::Template),
         key_header: section
             .get("key_header")
             .and_then(|value| value.header_name()),
@@ -142,7 +142,7 @@ pub(super) fn settings<'a>(
             .unwrap_or_default(),
         classes: section.get("classes").and_then(|value| classes(&value)),
         due: duration("due", INSTANT..=DAY * 366),
-        value: expression("value", Kind::Event),
+        value: expression("value", Kind::Expression),
     }
 }
 
@@ -201,21 +201,21 @@ fn url<'a>(value: &Value<'a>) -> Option<(String, Value<'a>)> {
     let relative = text.is_empty() || text.starts_with('/') && !text.starts_with("//");
     if !relative {
         let literal = &text[..text.find('{').unwrap_or(text.len())];
-        value.absolute_url(literal, EXPECTED)?;
-        let after_scheme = literal.split_once("://").map_or("", |(_, rest)| rest);
-        if literal.len() < text.len() && !after_scheme.contains('/') {
+        let after_scheme = literal.split_once("://").map(|(_, rest)| rest);
+        if literal.len() < text.len() && after_scheme.is_none_or(|rest| !rest.contains('/')) {
             value.error(
                 "the host must be literal: an event must not choose who is sent the credentials",
-                None,
+                Some("write it out, followed by `/`".to_owned()),
             );
             return None;
         }
+        value.absolute_url(literal, EXPECTED)?;
     }
     if text.chars().any(char::is_control) {
         value.wrong(EXPECTED, None);
         return None;
     }
-    let template = value.expression(Kind::EventTemplate)?;
+    let template = value.expression(Kind::Template)?;
     Some((template, value.clone()))
 }
 
@@ -244,7 +244,7 @@ fn header(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         );
         return None;
     }
-    let text = value.expression(Kind::EventTemplate)?;
+    let text = value.expression(Kind::Template)?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
         value.wrong("one line of text", None);
         return None;

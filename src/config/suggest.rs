@@ -1,21 +1,24 @@
 //! Near misses: what someone probably meant to write.
 
-/// The candidate that `word` is probably a slip of the pen of, if one is near enough.
+/// The candidate that `word` is probably a slip of the pen of, or the beginning of, if one is near enough.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let typed = word.to_lowercase();
-    let reach = 1 + typed.chars().count() / 4;
+    let length = typed.chars().count();
+    let reach = 1 + length / 4;
     candidates
         .into_iter()
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&typed, &candidate.to_lowercase());
-            (distance, candidate)
+        .filter_map(|candidate| {
+            let lower = candidate.to_lowercase();
+            let distance = strsim::damerau_levenshtein(&typed, &lower);
+            let near = distance <= reach && distance < candidate.chars().count();
+            let begins = length >= 3 && lower.starts_with(&typed);
+            (near || begins).then_some((!near, distance, candidate))
         })
-        .filter(|(distance, candidate)| *distance <= reach && *distance < candidate.chars().count())
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(_, _, candidate)| candidate)
 }
 
 /// "did you mean `events`?" for the nearest candidate.
@@ -49,6 +52,7 @@ mod tests {
             ("orderby", Some("order_by")),
             ("Events", Some("events")),
             ("on-dead", Some("on_dead")),
+            ("own", Some("owner")),
             ("colour", None),
             ("x", None),
             ("", None),

@@ -13,7 +13,7 @@ use super::values::{check_name, is_private};
 const LATER: &[(&str, &str)] = &[
     ("preset", "presets"),
     ("records", "record maps"),
-    ("trust", "re-reading records on a hint, and `trust`,"),
+    ("trust", "records that are read again on a hint"),
     ("status", "vendors' status pages"),
 ];
 
@@ -111,8 +111,8 @@ fn auth(value: &Value<'_>, base: &Path) -> Option<Auth> {
             pair.problems.error(
                 pair.at,
                 &pair.path,
-                &format!("found {} items", secrets.len()),
-                Some("two: [\"file:USER\", \"file:PASSWORD\"]"),
+                "not a user and a password",
+                Some("[\"file:USER\", \"file:PASSWORD\"]"),
                 None,
             );
             None

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::expression::{self, Kind};
 use super::model::{RateLimit, SecretRef};
 use super::reader::{Value, quoted};
 use super::suggest::{alternatives, did_you_mean};
@@ -251,18 +250,6 @@ impl<'a> Value<'a> {
             );
         }
         read
-    }
-
-    /// An expression or template that reads, over the names that it may use.
-    pub(super) fn expression(&self, kind: Kind) -> Option<String> {
-        let text = self.text(kind.expected())?;
-        match expression::check(text, kind) {
-            Ok(()) => Some(text.to_owned()),
-            Err(fault) => {
-                self.error(&fault.message, fault.suggestion);
-                None
-            }
-        }
     }
 
     /// The name of an HTTP header, as it was written.

@@ -53,6 +53,8 @@ pub struct ExprError {
     pub line: Option<usize>,
     /// Column in that line, in characters from 1, where known.
     pub column: Option<usize>,
+    /// The name that is unknown, if that is what is wrong.
+    pub unknown: Option<String>,
 }
 
 impl ExprError {
@@ -61,6 +63,7 @@ impl ExprError {
             message: message.into(),
             line: None,
             column: None,
+            unknown: None,
         }
     }
 }
@@ -89,6 +92,7 @@ impl ExprError {
             message,
             line: error.line(),
             column,
+            unknown: None,
         }
     }
 }
@@ -445,10 +449,12 @@ pub fn check(text: &str, kind: Kind) -> Result<(), ExprError> {
         .collect();
     unknown.sort();
     if let Some(name) = unknown.first() {
-        return Err(ExprError::new(format!(
+        let mut error = ExprError::new(format!(
             "`{name}` is unknown here: expected {}",
             known.join(", ")
-        )));
+        ));
+        error.unknown = Some((*name).clone());
+        return Err(error);
     }
     match tried {
         Err(error)

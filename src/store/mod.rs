@@ -21,8 +21,6 @@ mod work;
 mod writer;
 
 #[cfg(test)]
-mod machine;
-#[cfg(test)]
 mod tests;
 
 pub use api::{
