@@ -2,9 +2,7 @@
 //!
 //! The classes are those of the design; a path may override them by status or by text in the body, first match wins.
 
-use std::time::{Duration, UNIX_EPOCH};
-
-use reqwest::header::{DATE, RETRY_AFTER};
+use std::time::Duration;
 
 use crate::config::model::ClassOverride;
 use crate::http::reply::{Fault, Reply, SendError, Stage};
@@ -56,7 +54,7 @@ fn failed(error: &SendError) -> Class {
 }
 
 fn answered(reply: &Reply, overrides: &[ClassOverride], cap: Duration, now: Timestamp) -> Judged {
-    let asked = retry_after(reply, now).map(|asked| asked.min(cap));
+    let asked = reply.retry_after(now).map(|asked| asked.min(cap));
     let class = overrides
         .iter()
         .find(|rule| applies(rule, reply))
@@ -106,44 +104,6 @@ fn applies(rule: &ClassOverride, reply: &Reply) -> bool {
 
 fn contains(body: &[u8], text: &[u8]) -> bool {
     text.is_empty() || body.windows(text.len()).any(|window| window == text)
-}
-
-/// Retry-After (RFC 9110, 10.2.3): delta-seconds, or an HTTP-date, which is read against the answer's own `Date` if it
-/// has one, so that two clocks that disagree do no harm. Of several, the longest. A date that has passed asks for nothing.
-fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
-    let date = reply
-        .headers
-        .get(DATE)
-        .and_then(|value| http_date(value.to_str().ok()?))
-        .unwrap_or(now);
-    reply
-        .headers
-        .get_all(RETRY_AFTER)
-        .iter()
-        .filter_map(|value| {
-            let text = value.to_str().ok()?.trim();
-            seconds(text).or_else(|| Some(http_date(text)?.since(date)))
-        })
-        .max()
-}
-
-/// `120`; also `1.5`, which some receivers send, rounded up. Numbers beyond any calendar are as long as it gets.
-fn seconds(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let up = u64::from(fraction.bytes().any(|b| b != b'0'));
-    Some(Duration::from_secs(
-        whole.parse().unwrap_or(u64::MAX).saturating_add(up),
-    ))
-}
-
-fn http_date(text: &str) -> Option<Timestamp> {
-    let time = httpdate::parse_http_date(text).ok()?;
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    Some(Timestamp::ZERO + since)
 }
 
 /// What the receiver says, as briefly as it says it: the message of a JSON problem, else the first line of a text. Not for HTML.

@@ -7,6 +7,7 @@ pub mod decide;
 pub mod filter;
 pub mod fingerprint;
 pub mod model;
+pub mod render;
 pub mod route;
 pub mod schedule;
 

@@ -21,6 +21,8 @@ mod work;
 mod writer;
 
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod tests;
 
 pub use api::{

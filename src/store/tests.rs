@@ -15,10 +15,10 @@ use crate::time::{Clock, Timestamp};
 
 const START: Timestamp = Timestamp(1_790_000_000_000);
 
-struct Bed {
-    dir: tempfile::TempDir,
-    clock: Clock,
-    store: Store,
+pub(super) struct Bed {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
     path: PathId,
 }
 
@@ -42,7 +42,7 @@ fn options(clock: &Clock) -> Options {
 }
 
 impl Bed {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(START);
         let store = Store::open(&dir.path().join("m.db"), options(&clock)).unwrap();
@@ -57,7 +57,7 @@ impl Bed {
     }
 
     /// Closes the database and opens it again, as another worker would.
-    async fn restart(&mut self) -> Started {
+    pub(super) async fn restart(&mut self) -> Started {
         self.store.close().await;
         self.store = Store::open(&self.dir.path().join("m.db"), options(&self.clock)).unwrap();
         configure(&self.store, &["p", "q"]).await;
@@ -91,7 +91,7 @@ impl Bed {
         }
     }
 
-    async fn accept(&self, id: &str, key: Option<&str>) -> DeliveryId {
+    pub(super) async fn accept(&self, id: &str, key: Option<&str>) -> DeliveryId {
         match self
             .store
             .accept(vec![self.incoming(id, key)])
@@ -103,7 +103,7 @@ impl Bed {
         }
     }
 
-    async fn claim(&self, count: usize) -> Vec<Claimed> {
+    pub(super) async fn claim(&self, count: usize) -> Vec<Claimed> {
         self.store
             .turn(
                 vec![],
@@ -136,7 +136,7 @@ impl Bed {
     }
 
     /// The exact counters agree with the rows.
-    fn audit(&self) {
+    pub(super) fn audit(&self) {
         let connection = rusqlite::Connection::open(self.dir.path().join("m.db")).unwrap();
         let mut rows: Vec<(i64, i64, i64)> = connection
             .prepare("SELECT path, state, count(*) FROM delivery GROUP BY path, state")
@@ -159,7 +159,7 @@ impl Bed {
     }
 }
 
-fn settlement(claim: &Claimed, class: Class, next: Next) -> Settlement {
+pub(super) fn settlement(claim: &Claimed, class: Class, next: Next) -> Settlement {
     Settlement {
         delivery: claim.delivery,
         fence: claim.fence,
@@ -188,13 +188,13 @@ fn settlement(claim: &Claimed, class: Class, next: Next) -> Settlement {
     }
 }
 
-fn dead() -> Next {
+pub(super) fn dead() -> Next {
     Next::Dead {
         reason: "no".into(),
     }
 }
 
-fn line() -> LogEntry {
+pub(super) fn line() -> LogEntry {
     LogEntry {
         severity: Severity::Info,
         actor: Some(Actor {

@@ -1,0 +1,320 @@
+//! From an event to the bytes that are sent: the original ones, or a template's. Pure; called by `dispatch` at the first
+//! attempt of a generation, after which a rendered request is frozen.
+//!
+//! What comes from an event can never choose the host, leave its place in the URL, or add a header.
+
+use reqwest::Url;
+use sha2::{Digest, Sha256};
+
+use crate::config::model::{Lane, Path, RequestTemplate};
+use crate::event::Event;
+use crate::event::expr::{Engine, ExprError, Scope};
+use crate::http::join::{BadUrl, is_absolute, join};
+use crate::queue::model::Request;
+
+/// Why a request could not be made of an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A template failed; names the missing value where there is one.
+    #[error("cannot render the {part}: {error}")]
+    Template {
+        /// `url`, `body`, `header x`.
+        part: String,
+        /// Why.
+        error: ExprError,
+    },
+    /// The URL makes no sense.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// The host would come from the event.
+    #[error("the URL's host must be written in the configuration, not taken from an event")]
+    Host,
+    /// A value would leave its place in the URL.
+    #[error("`{{{{ {0} }}}}` is `.` or `..` here: that would lead to another place")]
+    Dots(String),
+    /// The receiving system has no URL.
+    #[error("system {0} has no url, and the path's is relative")]
+    NoBase(String),
+}
+
+/// Renders the request of `event` on `path`. `base` is the receiving system's URL; a page path needs none, because
+/// its channel's URL is a secret that is put in when it is sent.
+pub fn render(
+    path: &Path,
+    base: Option<&Url>,
+    event: &Event,
+    engine: &Engine,
+) -> Result<Request, RenderError> {
+    let template = &path.request;
+    let scope = template.is_rendered().then(|| Scope::event(event));
+    let fill = |part: &str, text: &str| match &scope {
+        Some(scope) if text.contains('{') => {
+            engine
+                .render_in(text, scope)
+                .map_err(|error| RenderError::Template {
+                    part: part.to_owned(),
+                    error,
+                })
+        }
+        _ => Ok(text.to_owned()),
+    };
+    let url = match path.lane {
+        Lane::Page => path.to.clone(),
+        Lane::Work => {
+            let rendered = match &scope {
+                Some(scope) => fill_url(&template.url, scope, engine)?,
+                None => template.url.clone(),
+            };
+            absolute(path, base, &rendered)?.into()
+        }
+    };
+    let body = match &template.body {
+        Some(text) => fill("body", text)?.into(),
+        None if sends_no_body(template) => bytes::Bytes::new(),
+        None => event.data.clone(),
+    };
+    let mut headers = Vec::with_capacity(template.headers.len() + 2);
+    for (name, value) in &template.headers {
+        let value = fill(&format!("header {name}"), value)?;
+        headers.push((name.to_ascii_lowercase(), value));
+    }
+    let has = |headers: &[(String, String)], name: &str| headers.iter().any(|(n, _)| n == name);
+    if !body.is_empty() && !has(&headers, "content-type") {
+        let original = template.body.is_none();
+        let kind = event.content_type.as_deref().filter(|_| original);
+        headers.push((
+            "content-type".to_owned(),
+            kind.unwrap_or("application/json").to_owned(),
+        ));
+    }
+    // W3C trace context: the receiver's trace goes on where the sender's began.
+    if let Some(parent) = event.extension("traceparent")
+        && !has(&headers, "traceparent")
+        && parent
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    {
+        headers.push(("traceparent".to_owned(), parent.to_owned()));
+    }
+    Ok(Request {
+        method: template.method.clone(),
+        url,
+        headers,
+        key: key(&event.source, &event.id, &path.name, &body),
+        body,
+    })
+}
+
+/// The idempotency key of these bytes: the same for the same event, path and bytes, on every attempt and replay; another
+/// for changed bytes. 32 hexadecimal digits.
+pub fn key(source: &str, id: &str, path: &str, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    for part in [source.as_bytes(), id.as_bytes(), path.as_bytes(), body] {
+        // With its length before it, no part can be taken for the beginning of the next.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize()[..16])
+}
+
+/// Methods whose requests have no content unless the path says so (RFC 9110, 9.3).
+fn sends_no_body(template: &RequestTemplate) -> bool {
+    matches!(template.method.as_str(), "GET" | "HEAD" | "DELETE")
+}
+
+fn absolute(path: &Path, base: Option<&Url>, rendered: &str) -> Result<Url, RenderError> {
+    let template = &path.request.url;
+    if is_absolute(template) {
+        let host = template.find("//").map_or(0, |at| at + 2);
+        let end = template[host..]
+            .find(['/', '?', '#'])
+            .map_or(template.len(), |at| host + at);
+        if template[..end].contains('{') {
+            return Err(RenderError::Host);
+        }
+        return Ok(Url::parse(rendered).map_err(|error| BadUrl::new(&error))?);
+    }
+    let base = base.ok_or_else(|| RenderError::NoBase(path.to.clone()))?;
+    if is_absolute(rendered) {
+        return Err(RenderError::Host);
+    }
+    Ok(join(base, rendered)?)
+}
+
+/// Renders a URL; each `{{ value }}` is percent-encoded, so that it stays one part of the URL. A template with blocks
+/// (`{% if %}`) is rendered as a whole, and encodes its values itself.
+fn fill_url(template: &str, scope: &Scope, engine: &Engine) -> Result<String, RenderError> {
+    let failed = |error| RenderError::Template {
+        part: "url".to_owned(),
+        error,
+    };
+    if template.contains("{%") {
+        return engine.render_in(template, scope).map_err(failed);
+    }
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        out.push_str(before);
+        let Some((expression, tail)) = after.split_once("}}") else {
+            // Half a value: the engine says where.
+            return engine.render_in(template, scope).map_err(failed);
+        };
+        let value = engine
+            .render_in(&format!("{{{{{expression}}}}}"), scope)
+            .map_err(failed)?;
+        if matches!(value.as_str(), "." | "..") {
+            return Err(RenderError::Dots(expression.trim().to_owned()));
+        }
+        encode(&value, &mut out);
+        rest = tail;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn encode(value: &str, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::testing;
+    use proptest::prelude::*;
+
+    fn base() -> Url {
+        Url::parse("https://crm.example/api").expect("base")
+    }
+
+    fn request(
+        change: impl FnOnce(&mut RequestTemplate),
+        data: &str,
+    ) -> Result<Request, RenderError> {
+        let mut path = testing::path("crm");
+        change(&mut path.request);
+        let mut event = testing::event(7);
+        event.data = data.to_owned().into();
+        render(&path, Some(&base()), &event, &Engine::new())
+    }
+
+    fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+        let mut found = request.headers.iter().filter(|(n, _)| n == name);
+        let first = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} twice");
+        first
+    }
+
+    #[test]
+    fn without_a_template_the_bytes_go_out_as_they_came_in() {
+        let data = "{\"b\":1, \"a\":12.10,\"a\":18446744073709551616}";
+        let request = request(|_| {}, data).expect("rendered");
+        assert_eq!(request.body, data);
+        assert_eq!(request.url, "https://crm.example/api/orders");
+        assert_eq!(header(&request, "content-type"), Some("application/json"));
+        assert_eq!(request.key.len(), 32);
+    }
+
+    #[test]
+    fn a_template_is_filled_and_its_values_stay_where_they_are_put() {
+        let fill = |r: &mut RequestTemplate| {
+            r.url = "/orders/{{ data.id }}?by={{ data.by }}".to_owned();
+            r.body = Some("{\"total\":{{ data.total }}}".to_owned());
+            r.headers = vec![("X-Order".to_owned(), "no {{ subject }}".to_owned())];
+        };
+        let rendered =
+            request(fill, r#"{"id":"a/../b?x#y","by":"ø&z=1","total":12.10}"#).expect("rendered");
+        assert_eq!(
+            rendered.url,
+            "https://crm.example/api/orders/a%2F..%2Fb%3Fx%23y?by=%C3%B8%26z%3D1"
+        );
+        assert_eq!(rendered.body, "{\"total\":12.10}");
+        assert_eq!(header(&rendered, "x-order"), Some("no 7"));
+        assert_eq!(header(&rendered, "content-type"), Some("application/json"));
+
+        let error = request(fill, r#"{"id":"..","by":"x","total":1}"#).expect_err("dots");
+        assert_eq!(error, RenderError::Dots("data.id".to_owned()));
+        let error = request(fill, r#"{"id":"a","by":"x"}"#).expect_err("no total");
+        assert!(error.to_string().contains("total"), "{error}");
+    }
+
+    #[test]
+    fn an_event_cannot_choose_the_host() {
+        for (url, value) in [
+            ("https://{{ data.v }}/x", "evil.example"),
+            ("https://crm.{{ data.v }}", "evil.example"),
+            (
+                "{% if true %}{{ data.v }}{% endif %}",
+                "https://evil.example/",
+            ),
+        ] {
+            let result = request(
+                |r| url.clone_into(&mut r.url),
+                &format!("{{\"v\":\"{value}\"}}"),
+            );
+            assert_eq!(result, Err(RenderError::Host), "{url}");
+        }
+        for (url, value) in [
+            ("{{ data.v }}", "https://evil.example/"),
+            ("//{{ data.v }}/", "evil.example"),
+            ("https://crm.example/{{ data.v }}", "@evil.example"),
+            ("{% if true %}{{ data.v }}{% endif %}", "//evil.example/"),
+        ] {
+            let request = request(
+                |r| url.clone_into(&mut r.url),
+                &format!("{{\"v\":\"{value}\"}}"),
+            );
+            let url = request.expect(url).url;
+            assert!(url.starts_with("https://crm.example/"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_page_keeps_its_channels_secret_url_out_of_the_request() {
+        let mut path = testing::path("page/slack:ops");
+        path.lane = Lane::Page;
+        path.to = "slack:ops".to_owned();
+        let request = render(&path, None, &testing::event(1), &Engine::new()).expect("rendered");
+        assert_eq!(request.url, "slack:ops");
+    }
+
+    #[test]
+    fn a_trace_goes_on_and_a_get_has_no_body() {
+        let mut event = testing::event(1);
+        event.extensions = vec![(
+            "traceparent".to_owned(),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        )];
+        let mut path = testing::path("crm");
+        path.request.method = "GET".to_owned();
+        let request = render(&path, Some(&base()), &event, &Engine::new()).expect("rendered");
+        assert!(request.body.is_empty());
+        assert_eq!(header(&request, "content-type"), None);
+        assert!(header(&request, "traceparent").is_some());
+        event.extensions[0].1 = "x\r\nevil: 1".to_owned();
+        let request = render(&path, Some(&base()), &event, &Engine::new()).expect("rendered");
+        assert_eq!(header(&request, "traceparent"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn same_bytes_same_key_changed_bytes_another(a in "\\PC{0,20}", b in "\\PC{0,20}", c in "\\PC{0,20}", body: Vec<u8>, other: Vec<u8>) {
+            prop_assert_eq!(key(&a, &b, &c, &body), key(&a, &b, &c, &body));
+            if body != other {
+                prop_assert_ne!(key(&a, &b, &c, &body), key(&a, &b, &c, &other));
+            }
+            if !b.is_empty() {
+                prop_assert_ne!(key(&a, &b, &c, &body), key(&format!("{a}{b}"), "", &c, &body));
+            }
+        }
+    }
+}
