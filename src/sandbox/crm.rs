@@ -137,13 +137,17 @@ impl Crm {
         }
     }
 
-    fn upsert_contact(&self, email: &str, call: &Call) -> Reply {
+    fn upsert_contact(&self, call: &Call) -> Reply {
         let Ok(upsert) = serde_json::from_slice::<Upsert>(&call.body) else {
             return error(400, "VALIDATION_ERROR", "Invalid input JSON");
         };
+        let Some(email) = upsert.properties.get("email").and_then(Value::as_str) else {
+            return error(400, "VALIDATION_ERROR", "email is missing");
+        };
+        let email = email.to_owned();
         self.keys.note(call);
         let mut records = self.records();
-        records.contacts.insert(email.to_owned(), upsert.properties);
+        records.contacts.insert(email.clone(), upsert.properties);
         if records.contacts.len() > CONTACTS_KEPT {
             records.contacts.pop_first();
         }
@@ -164,7 +168,7 @@ impl System for Crm {
                 Reply::json(200, &json!({ "total": all.len(), "results": all }))
             }
             ("PUT", ["deals", number]) => self.upsert_deal(number, call, faults.strict),
-            ("PUT", ["contacts", email]) => self.upsert_contact(email, call),
+            ("POST", ["contacts"]) => self.upsert_contact(call),
             _ => error(404, "OBJECT_NOT_FOUND", "resource not found"),
         }
     }

@@ -7,6 +7,7 @@
 mod chat;
 mod crm;
 mod goods;
+mod home;
 mod keys;
 mod outbox;
 mod payments;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use home::Home;
 pub use keys::Seen;
 pub use outbox::Tally;
 pub use script::ScriptError;

@@ -1,0 +1,161 @@
+//! One execution of a job: both listings are read at once, then compared. It never writes; `schedule` stores what it says.
+//!
+//! Whatever goes wrong ends the run with words and without drift: an answer that is not a whole listing says nothing
+//! about what is missing.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::compare::{Outcome, Rules, compare};
+use super::drift::{self, Side};
+use super::parse::{Listing, Shape, listing};
+use crate::config::model::{Job, JobSide};
+use crate::http::{Outbound, Reply};
+use crate::time::{Timestamp, short};
+
+/// How long one listing may take, from the request to its last byte.
+const LISTING: Duration = Duration::from_secs(30);
+/// How long a run may take, with the wait for the systems' budgets.
+const WHOLE: Duration = Duration::from_secs(120);
+/// The largest listing, in bytes.
+const MAX_BYTES: usize = 32 << 20;
+
+/// What a run found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Report {
+    /// Records on each side.
+    pub(super) counts: [u64; 2],
+    /// What differs.
+    pub(super) outcome: Outcome,
+    /// Differing over compared, 0 to 1.
+    pub(super) drift: Option<f64>,
+    /// Both listings were whole.
+    pub(super) complete: bool,
+    /// What went wrong, or why nothing was called missing. May hold text from outside.
+    pub(super) error: Option<String>,
+}
+
+impl Report {
+    /// A run that ended before anything was compared.
+    pub(super) fn failed(error: impl Into<String>) -> Self {
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads and compares. `now` is when the run began.
+pub(super) async fn run(job: &Job, outbound: &Outbound, now: Timestamp) -> Report {
+    let [first, second] = &job.sides;
+    let both = async { tokio::try_join!(fetch(first, outbound), fetch(second, outbound)) };
+    let (first, second) = match timeout(WHOLE, both).await {
+        Ok(Ok(replies)) => replies,
+        Ok(Err(error)) => return Report::failed(error),
+        Err(_) => {
+            return Report::failed(format!(
+                "not done within {}: a system's rate budget may be used up",
+                short(WHOLE)
+            ));
+        }
+    };
+    let job = job.clone();
+    tokio::task::spawn_blocking(move || judge(&job, [&first, &second], now))
+        .await
+        .unwrap_or_else(|_| Report::failed("the comparison failed"))
+}
+
+/// One side's answer, if it can be a listing at all.
+async fn fetch(side: &JobSide, outbound: &Outbound) -> Result<Reply, String> {
+    let system = &side.system;
+    let reply = outbound
+        .get(system, &side.list, LISTING, MAX_BYTES)
+        .await
+        .map_err(|error| format!("{system}: {error}"))?;
+    if reply.status != 200 {
+        return Err(format!("{system} answered {} to {}", reply.status, side.list));
+    }
+    if reply.truncated {
+        return Err(match reply.body.len() {
+            MAX_BYTES.. => format!("the listing of {system} is larger than 32 MiB"),
+            _ => format!(
+                "the listing of {system} was cut, or took longer than {}",
+                short(LISTING)
+            ),
+        });
+    }
+    Ok(reply)
+}
+
+/// Parses and compares two answers. Pure.
+fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
+    let read = |index: usize| -> Result<Listing, String> {
+        let side = &job.sides[index];
+        let fields = job.fields.iter().map(|field| field.at[index].as_str());
+        let shape = Shape::new(&side.items, &side.key, side.updated.as_deref(), fields);
+        listing(&replies[index].body, &shape).map_err(|error| format!("{}: {error}", side.system))
+    };
+    let (mut first, mut second) = match (read(0), read(1)) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(error), _) | (_, Err(error)) => return Report::failed(error),
+    };
+    let side = |index: usize, listing: &Listing| Side {
+        system: &job.sides[index].system,
+        records: listing.len(),
+        without_key: listing.without_key,
+        more: has_next(replies[index]),
+    };
+    let incomplete = drift::incomplete(side(0, &first), side(1, &second));
+    let rules = Rules {
+        fields: job
+            .fields
+            .iter()
+            .map(|field| (field.name.as_str(), field.compare))
+            .collect(),
+        grace: job.grace,
+        now,
+        whole: incomplete.is_none(),
+    };
+    let counts = [first.len(), second.len()];
+    let outcome = compare(&mut first.records, &mut second.records, &rules);
+    let one_sided = outcome.only_first + outcome.only_second;
+    Report {
+        counts,
+        drift: drift::drift(outcome.compared, one_sided, outcome.differing),
+        complete: incomplete.is_none(),
+        error: incomplete,
+        outcome,
+    }
+}
+
+/// The answer has a `Link` header with `rel="next"` (RFC 8288).
+fn has_next(reply: &Reply) -> bool {
+    let links = reply.headers.get_all("link").iter();
+    links.filter_map(|link| link.to_str().ok()).any(|link| {
+        link.split([';', ','])
+            .map(|part| part.replace(['"', ' '], "").to_ascii_lowercase())
+            .any(|part| part == "rel=next")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_link_is_seen_however_it_is_written() {
+        for (link, next) in [
+            (r#"<https://x/orders?page=2>; rel="next""#, true),
+            (r#"<https://x/?page=1>; rel="prev", <https://x/?page=3>; rel=next"#, true),
+            (r#"<https://x/?page=1>; REL = "Next""#, true),
+            (r#"<https://x/?page=1>; rel="prev""#, false),
+            (r#"<https://x/?rel=nextpage>; rel="last""#, false),
+        ] {
+            let mut reply = Reply::default();
+            reply.headers.insert("link", link.parse().unwrap());
+            assert_eq!(has_next(&reply), next, "{link}");
+        }
+        assert!(!has_next(&Reply::default()));
+    }
+}
