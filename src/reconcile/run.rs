@@ -74,7 +74,10 @@ async fn fetch(side: &JobSide, outbound: &Outbound) -> Result<Reply, String> {
         .await
         .map_err(|error| format!("{system}: {error}"))?;
     if reply.status != 200 {
-        return Err(format!("{system} answered {} to {}", reply.status, side.list));
+        return Err(format!(
+            "{system} answered {} to {}",
+            reply.status, side.list
+        ));
     }
     if reply.truncated {
         return Err(match reply.body.len() {
@@ -147,7 +150,10 @@ mod tests {
     fn a_next_link_is_seen_however_it_is_written() {
         for (link, next) in [
             (r#"<https://x/orders?page=2>; rel="next""#, true),
-            (r#"<https://x/?page=1>; rel="prev", <https://x/?page=3>; rel=next"#, true),
+            (
+                r#"<https://x/?page=1>; rel="prev", <https://x/?page=3>; rel=next"#,
+                true,
+            ),
             (r#"<https://x/?page=1>; REL = "Next""#, true),
             (r#"<https://x/?page=1>; rel="prev""#, false),
             (r#"<https://x/?rel=nextpage>; rel="last""#, false),

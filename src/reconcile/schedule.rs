@@ -53,10 +53,17 @@ impl ReconcileHandle {
         let refused = |text| Err(Refused { text });
         let config = self.live.borrow().config.clone();
         if !config.reconcile.iter().any(|known| known.name == job) {
-            let names: Vec<_> = config.reconcile.iter().map(|job| job.name.as_str()).collect();
+            let names: Vec<_> = config
+                .reconcile
+                .iter()
+                .map(|job| job.name.as_str())
+                .collect();
             return refused(match names.as_slice() {
                 [] => "the configuration has no reconciliation job".to_owned(),
-                names => format!("no reconciliation job is called that; there are: {}", names.join(", ")),
+                names => format!(
+                    "no reconciliation job is called that; there are: {}",
+                    names.join(", ")
+                ),
             });
         }
         if !self.running.lock().insert(job.to_owned()) {
@@ -187,7 +194,10 @@ impl Schedule {
         let histories = match read {
             Ok(Ok(histories)) => histories,
             Ok(Err(error)) => {
-                tracing::warn!(?error, "stored reconciliation runs cannot be read: starting afresh");
+                tracing::warn!(
+                    ?error,
+                    "stored reconciliation runs cannot be read: starting afresh"
+                );
                 vec![Vec::new(); new.len()]
             }
             Err(_) => vec![Vec::new(); new.len()],
@@ -200,7 +210,8 @@ impl Schedule {
                     self.finish(row.id, &job, row.started, report).await;
                 }
             }
-            self.plans.insert(job.name.clone(), recalled(&job, &history, now));
+            self.plans
+                .insert(job.name.clone(), recalled(&job, &history, now));
         }
     }
 
@@ -243,7 +254,11 @@ impl Schedule {
         self.runs.spawn(async move {
             let row = one_run(&store, &outbound, &job, stop).await;
             let row = row.map_err(|error| {
-                tracing::warn!(job = job.name, ?error, "a reconciliation run could not be stored");
+                tracing::warn!(
+                    job = job.name,
+                    ?error,
+                    "a reconciliation run could not be stored"
+                );
             });
             (job, row.ok())
         });
@@ -282,7 +297,11 @@ impl Schedule {
 
     async fn finish(&self, id: RunId, job: &Job, started: Timestamp, report: Report) {
         if let Err(error) = finish(&self.store, id, job, started, report).await {
-            tracing::warn!(job = job.name, ?error, "an interrupted run could not be closed");
+            tracing::warn!(
+                job = job.name,
+                ?error,
+                "an interrupted run could not be closed"
+            );
         }
     }
 }

@@ -40,6 +40,7 @@ impl Home {
         let Some(chosen) = chosen else {
             let temporary = tempfile::Builder::new()
                 .prefix("midwatch-demo-")
+                .permissions(Permissions::from_mode(0o700))
                 .tempdir()?;
             return Ok(Self {
                 folder: temporary.path().to_owned(),

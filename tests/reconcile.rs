@@ -1,0 +1,418 @@
+//! Reconciliation against loopback systems that behave, and that do not.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use midwatch::config::live::{Live, Runtime};
+use midwatch::http::Outbound;
+use midwatch::reconcile::{self, ReconcileHandle};
+use midwatch::store::view::{DifferenceKind, RunRow, Severity};
+use midwatch::store::{Options, Store};
+use midwatch::time::Clock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What a stand-in system answers to every request.
+#[derive(Clone)]
+enum Answer {
+    /// 200 with this body.
+    Body(String),
+    /// 200 with this body, and a `Link` header that says there is more.
+    Page(String),
+    /// Another status.
+    Status(u16),
+    /// 200 that promises more bytes than it sends, then closes.
+    Cut(String),
+    /// Nothing, for as long as the client waits.
+    Silence,
+}
+
+/// A system on loopback, on threads of its own.
+struct System {
+    address: SocketAddr,
+    answer: Arc<Mutex<Answer>>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl System {
+    fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(Mutex::new(answer));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (said, asked) = (answer.clone(), requests.clone());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                    head.push(byte[0]);
+                }
+                asked
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&head).into_owned());
+                let answer = said.lock().unwrap().clone();
+                let (status, link, body, missing) = match answer {
+                    Answer::Body(body) => (200, "", body, 0),
+                    Answer::Page(body) => (200, "Link: </x?page=2>; rel=\"next\"\r\n", body, 0),
+                    Answer::Status(status) => (status, "", "{\"oops\":true}".to_owned(), 0),
+                    Answer::Cut(body) => (200, "", body, 100),
+                    Answer::Silence => {
+                        std::thread::spawn(move || stream.read(&mut [0]));
+                        continue;
+                    }
+                };
+                let length = body.len() + missing;
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status} X\r\n{link}Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+            }
+        });
+        Self {
+            address,
+            answer,
+            requests,
+        }
+    }
+
+    fn says(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+}
+
+fn orders(list: &[(u32, &str)]) -> Answer {
+    let items: Vec<_> = list
+        .iter()
+        .map(|(number, total)| format!(r#"{{"number":"{number}","total":"{total}"}}"#))
+        .collect();
+    Answer::Body(format!("[{}]", items.join(",")))
+}
+
+fn deals(list: &[(u32, &str)]) -> Answer {
+    let items: Vec<_> = list
+        .iter()
+        .map(|(order, amount)| {
+            format!(r#"{{"id":"x{order}","properties":{{"order":{order},"amount":{amount}}}}}"#)
+        })
+        .collect();
+    Answer::Body(format!(r#"{{"results":[{}]}}"#, items.join(",")))
+}
+
+struct World {
+    shop: System,
+    crm: System,
+    store: Store,
+    handle: ReconcileHandle,
+    stop: CancellationToken,
+    /// Keeps the configuration's channel open.
+    _live: watch::Sender<Arc<Runtime>>,
+    outbound: (Outbound, Live),
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn start(every: &str) -> Self {
+        let shop = System::start(orders(&[]));
+        let crm = System::start(deals(&[]));
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"
+            [site]
+            name = "test"
+            [systems.shop]
+            url = "http://{}"
+            private = true
+            [systems.crm]
+            url = "http://{}/v3"
+            private = true
+            [reconcile.deals]
+            first = {{ system = "shop", list = "/orders?per_page=100", key = "/number" }}
+            second = {{ system = "crm", list = "/deals", items = "/results", key = "/properties/order" }}
+            fields.total = {{ first = "/total", second = "/properties/amount", compare = "money" }}
+            every = "{every}"
+            grace = "0"
+            drift = {{ warn = "5%", critical = "40%" }}
+            "#,
+            shop.address, crm.address
+        );
+        let config = midwatch::config::parse(&text, &folder.path().join("midwatch.toml"))
+            .unwrap()
+            .config;
+        let store = open(folder.path());
+        let numbers = store.configure(&config).await.unwrap();
+        store.begin_work(false).await.unwrap();
+        let (sender, live) = watch::channel(Arc::new(Runtime::new(Arc::new(config), numbers)));
+        let outbound = Outbound::new(live.clone());
+        let token = CancellationToken::new();
+        let handle = reconcile::spawn(store.clone(), live.clone(), outbound.clone(), token.clone());
+        Self {
+            shop,
+            crm,
+            store,
+            handle,
+            stop: token,
+            _live: sender,
+            outbound: (outbound, live),
+            folder,
+        }
+    }
+
+    /// Every run, oldest first.
+    fn runs(&self) -> Vec<RunRow> {
+        let mut runs = self
+            .store
+            .reader()
+            .unwrap()
+            .runs(Some("deals"), 100)
+            .unwrap();
+        runs.reverse();
+        runs
+    }
+
+    async fn until<T>(&self, what: &str, found: impl Fn(&Self) -> Option<T>) -> T {
+        let mut changes = self.store.changes();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(found) = found(self) {
+                return found;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "waited for: {what}: {:?}",
+                self.runs()
+            );
+            let _ = tokio::time::timeout(Duration::from_millis(100), changes.changed()).await;
+        }
+    }
+
+    /// The `count`-th run, once it has ended.
+    async fn run(&self, count: usize) -> RunRow {
+        self.until(&format!("run {count}"), |world| {
+            world
+                .runs()
+                .get(count - 1)
+                .filter(|run| run.ended.is_some())
+                .cloned()
+        })
+        .await
+    }
+
+    /// Runs the job by hand and returns its row.
+    async fn now(&self) -> RunRow {
+        // The last run's row is there a moment before the job may run again.
+        let count = self
+            .until("a run that may start", |world| {
+                let count = world.runs().len();
+                world.handle.run_now("deals").ok().map(|()| count + 1)
+            })
+            .await;
+        self.run(count).await
+    }
+
+    fn log(&self) -> Vec<(Severity, String)> {
+        let rows = self.store.reader().unwrap().log_after(0, 1000).unwrap();
+        let ours = rows.into_iter().filter(|row| row.kind == "reconcile");
+        ours.map(|row| (row.severity, row.text)).collect()
+    }
+}
+
+fn open(folder: &Path) -> Store {
+    let options = Options {
+        clock: Clock::System,
+        disk_reserve: 1 << 20,
+        dedupe: Duration::from_secs(3600),
+    };
+    Store::open(&folder.join("midwatch.db"), options).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_found_counted_told_and_healed() {
+    let world = World::start("1h").await;
+    // Nothing on either side is no drift, and no alarm.
+    let first = world.run(1).await;
+    assert_eq!(
+        (first.drift, first.complete, first.error),
+        (None, true, None)
+    );
+
+    world.shop.says(orders(&[
+        (1, "10.00"),
+        (2, "20.50"),
+        (3, "30.00"),
+        (5, "0.10"),
+    ]));
+    world
+        .crm
+        .says(deals(&[(1, "10"), (2, "20.05"), (4, "1"), (5, "1e-1")]));
+    let run = world.now().await;
+    assert_eq!(run.counts, [4, 4]);
+    let counts = (
+        run.compared,
+        run.only_first,
+        run.only_second,
+        run.differing,
+        run.skipped,
+    );
+    assert_eq!(counts, (3, 1, 1, 1, 0));
+    assert_eq!(run.drift, Some(0.6));
+    let reader = world.store.reader().unwrap();
+    let found: Vec<_> = reader
+        .differences(run.id, 100)
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.key, row.kind, row.field, row.first, row.second))
+        .collect();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        found,
+        [
+            (
+                "2".to_owned(),
+                DifferenceKind::Field,
+                text("total"),
+                text("\"20.50\""),
+                text("20.05")
+            ),
+            ("3".to_owned(), DifferenceKind::OnlyFirst, None, None, None),
+            ("4".to_owned(), DifferenceKind::OnlySecond, None, None, None),
+        ]
+    );
+    // The query stays, the base path stays.
+    let asked = |system: &System| system.requests.lock().unwrap().last().unwrap().clone();
+    assert!(asked(&world.shop).starts_with("GET /orders?per_page=100 HTTP/1.1\r\n"));
+    assert!(asked(&world.crm).starts_with("GET /v3/deals HTTP/1.1\r\n"));
+
+    // A second look at the same drift says nothing new; agreement does.
+    world.now().await;
+    world
+        .crm
+        .says(deals(&[(1, "10"), (2, "20.50"), (3, "30.0"), (5, "0.1")]));
+    assert_eq!(world.now().await.drift, Some(0.0));
+    let log = world
+        .until("the last line", |world| {
+            Some(world.log()).filter(|log| log.len() >= 2)
+        })
+        .await;
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert_eq!(log[0].0, Severity::Critical);
+    assert!(log[0].1.contains("drift 60.0 %"), "{log:?}");
+    assert_eq!(log[1].0, Severity::Info);
+    assert!(log[1].1.contains("agree again"), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_misbehaves_never_makes_anything_missing() {
+    let world = World::start("1h").await;
+    world.run(1).await;
+    let good = orders(&[(1, "10.00"), (2, "20.00")]);
+    let deal = r#"{"properties":{"order":1,"amount":"10.00"}}"#;
+    for (answer, words) in [
+        (Answer::Status(500), "crm answered 500 to /deals"),
+        (Answer::Status(301), "crm answered 301"),
+        (Answer::Status(206), "crm answered 206"),
+        (Answer::Cut(format!(r#"{{"results":[{deal}"#)), "was cut"),
+        (
+            Answer::Body(format!(r#"{{"results":[{deal}"#)),
+            "no whole JSON",
+        ),
+        (Answer::Body("<html>".to_owned()), "no whole JSON"),
+        (
+            Answer::Body(r#"{"results":{}}"#.to_owned()),
+            "no array at `/results`",
+        ),
+        (Answer::Body(String::new()), "no whole JSON"),
+        (deals(&[]), "crm listed nothing while shop listed 2"),
+        (
+            Answer::Body(r#"{"results":[{"id":1},{"id":2}]}"#.to_owned()),
+            "none of the 2 records of crm has a key",
+        ),
+        (
+            Answer::Page(format!(r#"{{"results":[{deal}]}}"#)),
+            "crm has further pages",
+        ),
+    ] {
+        world.shop.says(good.clone());
+        world.crm.says(answer);
+        let run = world.now().await;
+        let error = run.error.clone().unwrap_or_default();
+        assert!(error.contains(words), "{words}: {run:?}");
+        assert!(!run.complete, "{words}");
+        assert_eq!((run.only_first, run.only_second), (0, 0), "{words}");
+    }
+    // Failing is told once, not once a run; nothing was called drift.
+    let log = world.log();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(
+        log[0].0 == Severity::Warning && log[0].1.contains("500"),
+        "{log:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_runs_on_schedule_one_run_at_a_time_and_ends_with_words_when_stopped() {
+    let world = World::start("1s").await;
+    let (first, second) = (world.run(1).await, world.run(2).await);
+    let apart = second.started.since(first.started);
+    assert!(apart >= Duration::from_millis(900), "{apart:?}");
+
+    world.crm.says(Answer::Silence);
+    world
+        .until("a run under way", |world| {
+            world
+                .runs()
+                .last()
+                .filter(|run| run.ended.is_none())
+                .map(|_| ())
+        })
+        .await;
+    let refused = world.handle.run_now("deals").unwrap_err();
+    assert!(refused.text.contains("already under way"), "{refused}");
+    let unknown = world.handle.run_now("dreams").unwrap_err();
+    assert!(unknown.text.contains("there are: deals"), "{unknown}");
+
+    world.stop.cancel();
+    world.handle.stopped().await;
+    let last = world.runs().pop().unwrap();
+    assert_eq!(
+        last.error.as_deref(),
+        Some("interrupted: the worker stopped")
+    );
+    assert!(world.handle.run_now("deals").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_the_phase_and_closes_what_the_last_worker_left_open() {
+    let world = World::start("1h").await;
+    world.run(1).await;
+    world.stop.cancel();
+    world.handle.stopped().await;
+    let left = world.store.start_run("deals".to_owned()).await.unwrap();
+
+    let stop = CancellationToken::new();
+    let (outbound, live) = world.outbound.clone();
+    let again = reconcile::spawn(world.store.clone(), live, outbound, stop.clone());
+    let closed = world
+        .until("the orphan's end", |world| {
+            world
+                .runs()
+                .into_iter()
+                .find(|run| run.id == left && run.ended.is_some())
+        })
+        .await;
+    assert_eq!(
+        closed.error.as_deref(),
+        Some("interrupted: the worker died")
+    );
+    // It is not due for an hour; by hand it runs at once.
+    assert_eq!(world.runs().len(), 2);
+    again.run_now("deals").unwrap();
+    world.run(3).await;
+    stop.cancel();
+    again.stopped().await;
+    drop(world.folder);
+}
