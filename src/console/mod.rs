@@ -1,0 +1,4 @@
+//! The console: the screens that an operator sees. The only place that knows ratatui; nothing below knows of it.
+
+pub mod markdown;
+pub mod spark;
