@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -244,17 +244,7 @@ impl Store {
             work: Arc::new(Notify::new()),
             disk_reserve: options.disk_reserve,
         });
-        let now = Instant::now();
-        let writer = Writer {
-            connection,
-            memory,
-            shared: Arc::clone(&shared),
-            sequence,
-            last_flush: now,
-            last_hours: now,
-            last_look: None,
-            commits: 0,
-        };
+        let writer = Writer::new(connection, memory, sequence, Arc::clone(&shared));
         let (jobs, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("midwatch-writer".to_owned())
@@ -326,6 +316,17 @@ impl Store {
     ) -> Result<Vec<(String, PathId)>, StoreError> {
         self.call(move |work| super::paths::configure(work, &names, hash, &text))
             .await
+    }
+
+    /// Runs a statement on the writer's connection, to break it in tests.
+    #[cfg(test)]
+    pub(super) async fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.submit(
+            move |work| Ok(work.connection.execute_batch(sql)?),
+            false,
+            true,
+        )
+        .await
     }
 
     /// Raises the epoch, rescues what was running when the last worker died, records this worker.

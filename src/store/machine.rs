@@ -192,7 +192,7 @@ fn states(bed: &Bed) -> BTreeMap<DeliveryId, State> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_story_keeps_order_fences_and_counts(steps in proptest::collection::vec(step(), 1..60)) {

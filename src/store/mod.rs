@@ -21,6 +21,8 @@ mod work;
 mod writer;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod tests;

@@ -62,12 +62,33 @@ pub(super) fn reopen(
         return Ok(State::Waiting);
     }
     for (other, _) in open {
-        work.connection
-            .prepare_cached("UPDATE delivery SET state = 2, changed = ?2 WHERE id = ?1")?
-            .execute(params![other.0, work.now.0])?;
-        work.moved(path, Some(State::Ready), Some(State::Waiting));
+        demote(work, other, path)?;
     }
     Ok(State::Ready)
+}
+
+/// A delivery of the key became ready again after it ran. An elder that was replayed meanwhile has waited for just that:
+/// it goes first, and this one steps back behind it.
+pub(super) fn step_back(
+    work: &mut Work<'_>,
+    id: DeliveryId,
+    path: PathId,
+    key: &str,
+) -> rusqlite::Result<()> {
+    if head(work.connection, path, key)?.is_some_and(|(head, _)| head < id) {
+        demote(work, id, path)?;
+        promote(work, path, key)?;
+    }
+    Ok(())
+}
+
+/// A ready delivery waits again.
+fn demote(work: &mut Work<'_>, id: DeliveryId, path: PathId) -> rusqlite::Result<()> {
+    work.connection
+        .prepare_cached("UPDATE delivery SET state = 2, changed = ?2 WHERE id = ?1")?
+        .execute(params![id.0, work.now.0])?;
+    work.moved(path, Some(State::Ready), Some(State::Waiting));
+    Ok(())
 }
 
 /// A stored state; an unknown number is damage and said so.

@@ -33,7 +33,7 @@ async fn configure(store: &Store, paths: &[&str]) -> Vec<(String, PathId)> {
         .unwrap()
 }
 
-fn options(clock: &Clock) -> Options {
+pub(super) fn options(clock: &Clock) -> Options {
     Options {
         clock: clock.clone(),
         disk_reserve: 0,
@@ -64,7 +64,7 @@ impl Bed {
         self.store.begin_work(false).await.unwrap()
     }
 
-    fn incoming(&self, id: &str, key: Option<&str>) -> Incoming {
+    pub(super) fn incoming(&self, id: &str, key: Option<&str>) -> Incoming {
         Incoming {
             event: Event {
                 source: "shop".into(),
@@ -124,7 +124,7 @@ impl Bed {
             .unwrap()
     }
 
-    fn state(&self, id: DeliveryId) -> State {
+    pub(super) fn state(&self, id: DeliveryId) -> State {
         self.store
             .reader()
             .unwrap()

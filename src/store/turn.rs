@@ -129,11 +129,17 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         State::Dead => work.tick(current.path, Tick::Dead),
         _ => {}
     }
+    if state == State::Ready
+        && let Some(key) = &current.order_key
+    {
+        order::step_back(work, id, current.path, key)?;
+    }
     if state != State::Ready {
         if let Some(batch) = current.batch {
             super::batch::item_ended(work, batch, id, state)?;
         }
-        if !open && let Some(key) = &current.order_key {
+        // Also after a death that blocks: an elder that was replayed meanwhile is not behind it.
+        if let Some(key) = &current.order_key {
             order::promote(work, current.path, key)?;
         }
     }
@@ -437,6 +443,12 @@ pub(super) fn rescue(work: &mut Work<'_>) -> Result<u64, Fault> {
             Some(State::Running),
             Some(if dead { State::Dead } else { State::Ready }),
         );
+        back_in_line(
+            work,
+            id,
+            path,
+            if dead { State::Dead } else { State::Ready },
+        )?;
     }
     Ok(count)
 }
@@ -454,6 +466,28 @@ pub(super) fn hand_back(work: &mut Work<'_>) -> Result<(), Fault> {
             .prepare_cached("UPDATE delivery SET state = 0, due = ?2, changed = ?2, last_class = ?3, reason = 'interrupted by a shutdown' WHERE id = ?1")?
             .execute(params![id, work.now.0, Class::Unknown.code()])?;
         work.moved(path, Some(State::Running), Some(State::Ready));
+        back_in_line(work, DeliveryId(id), path, State::Ready)?;
     }
     Ok(())
+}
+
+/// What ran, and was not settled by its own worker, takes its place in the order of its key again, or ends its batch's item.
+fn back_in_line(
+    work: &mut Work<'_>,
+    id: DeliveryId,
+    path: PathId,
+    state: State,
+) -> rusqlite::Result<()> {
+    let (key, batch): (Option<String>, Option<i64>) = work
+        .connection
+        .prepare_cached("SELECT order_key, batch FROM delivery WHERE id = ?1")?
+        .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if let (State::Dead, Some(batch)) = (state, batch) {
+        super::batch::item_ended(work, BatchId(batch), id, state)?;
+    }
+    match (key, state) {
+        (Some(key), State::Ready) => order::step_back(work, id, path, &key),
+        (Some(key), _) => order::promote(work, path, &key),
+        (None, _) => Ok(()),
+    }
 }

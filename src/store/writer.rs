@@ -141,15 +141,15 @@ pub(super) fn connect(file: &Path) -> Result<Connection, OpenError> {
 
 /// The thread's state.
 pub(super) struct Writer {
-    pub(super) connection: Connection,
-    pub(super) memory: Memory,
-    pub(super) shared: Arc<Shared>,
+    connection: Connection,
+    memory: Memory,
+    shared: Arc<Shared>,
     /// Counts commits in `meta`, so that a commit with an unknown outcome can be read back.
     pub(super) sequence: i64,
-    pub(super) last_flush: Instant,
-    pub(super) last_hours: Instant,
-    pub(super) last_look: Option<Instant>,
-    pub(super) commits: u64,
+    last_flush: Instant,
+    last_hours: Instant,
+    last_look: Option<Instant>,
+    commits: u64,
 }
 
 /// How a transaction ended.
@@ -163,6 +163,41 @@ enum Ended {
 }
 
 impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        memory: Memory,
+        sequence: i64,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            memory,
+            shared,
+            sequence,
+            last_flush: now,
+            last_hours: now,
+            last_look: None,
+            commits: 0,
+        }
+    }
+
+    /// A writer that is driven by hand.
+    #[cfg(test)]
+    pub(super) fn for_test(file: &Path, clock: &Clock) -> Self {
+        let connection = connect(file).unwrap();
+        let (memory, sequence) = super::load::memory(&connection).unwrap();
+        let shared = Shared {
+            file: file.to_owned(),
+            clock: clock.clone(),
+            changes: watch::channel(0).0,
+            health: watch::channel(Health::Good).0,
+            work: Arc::new(Notify::new()),
+            disk_reserve: 0,
+        };
+        Self::new(connection, memory, sequence, Arc::new(shared))
+    }
+
     pub(super) fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
         loop {
             let mut batch = match jobs.recv_timeout(BEAT) {
@@ -383,7 +418,7 @@ impl Writer {
     }
 
     /// A commit that returned an error has an unknown outcome: reopen and read its sequence number back.
-    fn reread_commit(&mut self) -> bool {
+    pub(super) fn reread_commit(&mut self) -> bool {
         let wanted = self.sequence + 1;
         self.reopen().is_ok() && self.sequence == wanted
     }
