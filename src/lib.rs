@@ -8,6 +8,7 @@ pub mod control;
 pub mod event;
 pub mod http;
 pub mod ids;
+pub mod ingest;
 pub mod logging;
 pub mod queue;
 pub mod reconcile;

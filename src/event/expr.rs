@@ -258,10 +258,10 @@ fn filter_default(value: &Value, other: Option<Value>, blank_too: Option<bool>) 
     }
 }
 
-fn environment(undefined: UndefinedBehavior, empty_for_null: bool) -> Environment<'static> {
+fn environment(undefined: UndefinedBehavior, fuel: u64) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(undefined);
-    env.set_fuel(Some(FUEL));
+    env.set_fuel(Some(fuel));
     // Only with debugging on does the engine remember the names of what is missing.
     env.set_debug(true);
     env.set_auto_escape_callback(|_| AutoEscape::None);
@@ -270,10 +270,7 @@ fn environment(undefined: UndefinedBehavior, empty_for_null: bool) -> Environmen
     env.add_filter("minor", filter_minor);
     env.add_filter("default", filter_default);
     env.add_filter("d", filter_default);
-    env.set_formatter(move |out, state, value| {
-        if empty_for_null && (value.is_undefined() || value.is_none()) {
-            return Ok(());
-        }
+    env.set_formatter(|out, state, value| {
         if let Some(text) = value.as_str() {
             return write_out(out, text);
         }
@@ -287,13 +284,8 @@ fn environment(undefined: UndefinedBehavior, empty_for_null: bool) -> Environmen
     env
 }
 
-/// Paths: what is missing or null is an error.
 static STRICT: LazyLock<Environment<'static>> =
-    LazyLock::new(|| environment(UndefinedBehavior::Strict, false));
-
-/// Hook mappings: what is missing or null is empty, as vendors leave fields out.
-static HOOKS: LazyLock<Environment<'static>> =
-    LazyLock::new(|| environment(UndefinedBehavior::Chainable, true));
+    LazyLock::new(|| environment(UndefinedBehavior::Strict, FUEL));
 
 type Compiled = Arc<Expression<'static, 'static>>;
 
@@ -380,12 +372,9 @@ impl Engine {
 
     /// As [`Self::render`], sharing a scope between several templates over one event.
     pub fn render_in(&self, template: &str, scope: &Scope) -> Result<String, ExprError> {
-        let env: &'static Environment<'static> = match scope.0.names {
-            Names::Event(_) => &STRICT,
-            Names::Hook { .. } => &HOOKS,
-        };
         let mut out = Capped(Vec::new());
-        env.get_template(template)
+        STRICT
+            .get_template(template)
             .and_then(|compiled| {
                 compiled
                     .render_captured_to(scope.value(), &mut out)
@@ -429,8 +418,8 @@ pub fn check(text: &str, kind: Kind) -> Result<(), ExprError> {
         Kind::Hook => &HOOK_NAMES,
     };
     // Everything is undefined here, and that is allowed: only what can never work fails.
-    let mut env = environment(UndefinedBehavior::Chainable, true);
-    env.set_fuel(Some(20_000));
+    let mut env = environment(UndefinedBehavior::Chainable, 20_000);
+    env.set_formatter(|_, _, _| Ok(()));
     let fail = |error: Error| ExprError::of(&error, text);
     let (names, tried) = if kind == Kind::Expression {
         let compiled = env.compile_expression(text).map_err(fail)?;

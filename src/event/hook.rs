@@ -61,19 +61,22 @@ pub fn map<'a>(
         data: body.clone(),
         origin: Origin::Hook,
     };
-    let mut fill = || -> Result<(), String> {
-        // The id first: even an event that is held for its type is known again by it.
-        if let Some(id) = render("id", &mapping.id)? {
-            event.id = id;
+    // What the vendor left out, or sent as null, is none; only without a type can nothing be routed.
+    let optional = |what, template| render(what, template).ok().flatten();
+    if let Some(id) = optional("id", &mapping.id) {
+        event.id = id;
+    }
+    event.subject = optional("subject", &mapping.subject);
+    event.time = optional("time", &mapping.time).as_deref().and_then(time);
+    event.idempotency_key = optional("key", &mapping.key);
+    let hold = match render("type", &mapping.kind) {
+        Ok(Some(kind)) => {
+            event.kind = kind;
+            None
         }
-        event.subject = render("subject", &mapping.subject)?;
-        event.time = render("time", &mapping.time)?.as_deref().and_then(time);
-        event.idempotency_key = render("key", &mapping.key)?;
-        event.kind = render("type", &mapping.kind)?
-            .ok_or_else(|| format!("hook mapping of {system}: the type is empty"))?;
-        Ok(())
+        Ok(None) => Some(format!("hook mapping of {system}: the type is empty")),
+        Err(reason) => Some(reason),
     };
-    let hold = fill().err();
     Mapped { event, hold }
 }
 
@@ -155,7 +158,8 @@ mod tests {
     #[test]
     fn what_cannot_be_mapped_is_kept_to_be_held_with_its_reason() {
         for (kind, body, words) in [
-            ("{{ body.type }}", "{}", "type is empty"),
+            ("{{ body.type }}", "{}", "`body.type` is undefined"),
+            ("{% if false %}x{% endif %}", "{}", "type is empty"),
             ("{{ body.type }}", "a=b", "not JSON"),
             ("{{ body.type | nope }}", "{}", "nope"),
             ("{{ 'x' * 600 }}", "{}", "longer than 512"),

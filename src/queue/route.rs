@@ -108,46 +108,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::model::{BreakerPolicy, Config, RequestTemplate};
+    use crate::config::model::Config;
     use crate::event::testing::{config, event};
     use crate::ids::PathId;
 
     fn path(name: &str, events: &[&str]) -> Path {
         Path {
-            name: name.into(),
-            from: "shop".into(),
-            to: "crm".into(),
             events: events.iter().map(|&event| event.into()).collect(),
-            when: None,
-            sync: Sync::Queue,
-            lane: Lane::Work,
-            order_by: None,
-            on_dead_continue: false,
-            owner: "anna".into(),
-            escalation: None,
-            runbook: None,
-            request: RequestTemplate {
-                method: "POST".into(),
-                url: "/".into(),
-                headers: Vec::new(),
-                body: None,
-                key_header: "Idempotency-Key".into(),
-            },
-            schedule: vec![Duration::ZERO],
-            jitter: 0.0,
-            timeout: Duration::from_secs(15),
-            concurrency: 1,
-            retry_after_cap: Duration::from_secs(3600),
-            breaker: BreakerPolicy {
-                rate: 0.5,
-                min: 10,
-                window: Duration::from_secs(60),
-                cooldown: Duration::from_secs(60),
-                refused: 3,
-            },
-            classes: Vec::new(),
-            due: None,
-            value: None,
+            ..crate::queue::testing::path(name)
         }
     }
 

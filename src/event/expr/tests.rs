@@ -200,7 +200,7 @@ fn data_that_is_no_json_fails_only_where_it_is_used() {
 }
 
 #[test]
-fn hook_mappings_take_what_is_missing_as_empty() {
+fn hook_mappings_are_as_strict() {
     let engine = Engine::new();
     let scope = Scope::hook(
         [("x-topic", "order.created"), ("x-topic", "second")].into_iter(),
@@ -209,12 +209,21 @@ fn hook_mappings_take_what_is_missing_as_empty() {
     for (template, text) in [
         ("{{ headers['x-topic'] }}", "order.created"),
         ("shop.{{ body.id }}", "shop.7"),
-        ("{{ body.customer.id }}", ""),
-        ("{{ body.sub }}", ""),
-        ("{{ headers.nope }}", ""),
+        (
+            "{% if body.customer is defined %}{{ body.customer.id }}{% endif %}",
+            "",
+        ),
         ("{{ body.total }}", "3.50"),
     ] {
         assert_eq!(engine.render_in(template, &scope).as_deref(), Ok(text));
+    }
+    for template in [
+        "{{ body.customer.id }}",
+        "{{ body.sub }}",
+        "{{ headers.nope }}",
+        "{{ data.id }}",
+    ] {
+        assert!(engine.render_in(template, &scope).is_err(), "{template}");
     }
 }
 

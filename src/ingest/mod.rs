@@ -1,0 +1,88 @@
+//! The front door: HTTP in front ([`server`]), and the [`Intake`] that everything which accepts events goes through.
+//! It must never answer for an event before the store has it on disk, and never read past what a sender may send.
+
+mod guard;
+mod head;
+mod keys;
+mod metrics;
+mod problem;
+mod routes;
+pub mod server;
+
+use std::sync::Arc;
+
+use crate::config::live::{Live, Runtime};
+use crate::event::expr::Engine;
+use crate::event::hook::Mapped;
+use crate::event::{Event, digest};
+use crate::queue::route::{Routing, route};
+use crate::store::{Incoming, Receipt, Store, StoreError};
+
+/// Takes events in: digests, routes by the configuration in force, and stores them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    store: Store,
+    live: Live,
+    engine: Engine,
+}
+
+impl Intake {
+    /// An intake into `store`, routing by `live`.
+    pub fn new(store: Store, live: Live) -> Self {
+        Self {
+            store,
+            live,
+            engine: Engine::new(),
+        }
+    }
+
+    /// The engine, so that its compiled expressions are shared.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Stores `events` and returns a receipt for each, in order, when they are on disk. On an error nothing is stored.
+    /// `hold_on_conflict`: what comes again under a known id with other content is held instead of refused.
+    pub async fn admit(
+        &self,
+        events: Vec<Event>,
+        hold_on_conflict: bool,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let runtime = Arc::clone(&self.live.borrow());
+        let batch = events
+            .into_iter()
+            .map(|event| self.incoming(&runtime, event, None, hold_on_conflict))
+            .collect();
+        self.store.accept(batch).await
+    }
+
+    /// Stores a vendor's event; one that could not be mapped is held with the reason.
+    pub async fn admit_hook(&self, mapped: Mapped) -> Result<Option<Receipt>, StoreError> {
+        let runtime = Arc::clone(&self.live.borrow());
+        let incoming = self.incoming(&runtime, mapped.event, mapped.hold, true);
+        Ok(self.store.accept(vec![incoming]).await?.pop())
+    }
+
+    fn incoming(
+        &self,
+        runtime: &Runtime,
+        event: Event,
+        hold: Option<String>,
+        hold_on_conflict: bool,
+    ) -> Incoming {
+        let (routes, hold) = match hold {
+            Some(reason) => (Vec::new(), Some(reason)),
+            None => match route(runtime, &self.engine, &event) {
+                Routing::Routes(routes) => (routes, None),
+                Routing::Hold(reason) => (Vec::new(), Some(reason)),
+            },
+        };
+        Incoming {
+            digest: digest::of(&event),
+            event,
+            routes,
+            hold,
+            hold_on_conflict,
+        }
+    }
+}
