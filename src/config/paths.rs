@@ -8,6 +8,7 @@ use super::reader::{Section, Value};
 use super::sections::Named;
 use super::settings::{self, Settings, settings};
 use super::values::{DAY, check_name, check_reference, is_private};
+use crate::ids::MAX_FAN_OUT;
 
 /// What paths refer to.
 pub(super) struct Surroundings<'s> {
@@ -94,8 +95,17 @@ pub(super) fn paths(
         }
     }
     defaults.finish(settings::LATER);
-    section
-        .entries()
+    let entries = section.entries();
+    if entries.len() > MAX_FAN_OUT {
+        section.error(
+            &format!(
+                "{} paths; one event can go to at most {MAX_FAN_OUT}",
+                entries.len()
+            ),
+            None,
+        );
+    }
+    entries
         .into_iter()
         .filter_map(|(name, value)| {
             let named = check_name(&value, name);

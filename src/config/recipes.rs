@@ -125,7 +125,8 @@ fn shopify() -> (Recipe, HookMapping) {
         encoding: Encoding::Base64,
         ..plain("shopify")
     };
-    let id = "{{ headers['x-shopify-event-id'] }}/{{ headers['x-shopify-topic'] }}";
+    let id = "{% if headers['x-shopify-event-id'] is defined %}\
+              {{ headers['x-shopify-event-id'] }}/{{ headers['x-shopify-topic'] }}{% endif %}";
     let mapping = HookMapping {
         kind: "{{ headers['x-shopify-topic'] | replace('/', '.') }}".to_owned(),
         id: id.to_owned(),
@@ -154,9 +155,10 @@ fn woocommerce() -> (Recipe, HookMapping) {
     let mapping = HookMapping {
         kind: "{{ headers['x-wc-webhook-topic'] }}".to_owned(),
         id: format!(
-            "{{{{ headers['x-wc-webhook-topic'] }}}}/{{{{ body.id }}}}{{% if body.status is defined %}}/{{{{ body.status }}}}{{% endif %}}/{changed}"
+            "{{% if body.id is defined %}}{{{{ headers['x-wc-webhook-topic'] }}}}/{{{{ body.id }}}}\
+             {{% if body.status is defined %}}/{{{{ body.status }}}}{{% endif %}}/{changed}{{% endif %}}"
         ),
-        subject: "{{ body.id }}".to_owned(),
+        subject: "{% if body.id is defined %}{{ body.id }}{% endif %}".to_owned(),
         time: changed.to_owned(),
         key: String::new(),
         ping: true,
@@ -309,6 +311,23 @@ mod tests {
                 &json!({"id": 5})
             ),
             ["order.deleted", "order.deleted/5/", "5", "", ""]
+        );
+        // An id made of nothing would be the same for all: then the hash of the body is the id.
+        assert_eq!(
+            event(
+                "shopify",
+                &[("x-shopify-topic", "orders/create")],
+                &json!({})
+            ),
+            ["orders.create", "", "", "", ""]
+        );
+        assert_eq!(
+            event(
+                "woocommerce",
+                &[("x-wc-webhook-topic", "action.paid")],
+                &json!({"action": "paid", "arg": 7})
+            ),
+            ["action.paid", "", "", "", ""]
         );
         assert_eq!(
             event("hmac", &[], &json!({"type": "t"})),

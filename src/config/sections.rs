@@ -12,6 +12,7 @@ use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
 use super::values::DAY;
 use super::{channels, paths, reconcile, systems};
+use crate::time::short;
 
 /// Keys of the root that a later version brings.
 const LATER: &[(&str, &str)] = &[
@@ -55,8 +56,22 @@ pub(super) fn config(root: &Section<'_>, text: &str, file: &Path) -> Config {
         .and_then(|file| file.parent().map(Path::to_owned))
         .unwrap_or_default();
     let site = site(&root.section("site"), &base);
-    let retention = retention(&root.section("retention"));
-    let ingest = ingest(&root.section("ingest"), &base, &retention);
+    let (ingest_section, retention_section) = (root.section("ingest"), root.section("retention"));
+    let ingest = ingest(&ingest_section, &base);
+    let retention = retention(&retention_section);
+    if ingest.dedupe < retention.delivered
+        && let Some(value) = ingest_section
+            .get("dedupe")
+            .or_else(|| retention_section.get("delivered"))
+    {
+        let message = format!(
+            "repeats are recognised for {} (ingest.dedupe), but deliveries are kept for {} (retention.delivered): \
+             a later repeat would be taken for a new event",
+            short(ingest.dedupe),
+            short(retention.delivered)
+        );
+        value.warning(&message, None);
+    }
     let limits = limits(&root.section("limits"));
     let systems = systems::systems(&root.section("systems"), &base, site.public_url.is_some());
     let channels = channels::channels(&root.section("channels"), &base);
@@ -145,7 +160,7 @@ fn timezone(value: &Value<'_>) -> Option<chrono_tz::Tz> {
 }
 
 /// `[ingest]`.
-fn ingest(section: &Section<'_>, base: &Path, retention: &Retention) -> Ingest {
+fn ingest(section: &Section<'_>, base: &Path) -> Ingest {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 7420));
     let token = section.get("token");
     let has_token = token.is_some();
@@ -164,23 +179,6 @@ fn ingest(section: &Section<'_>, base: &Path, retention: &Retention) -> Ingest {
         }
         Some(address)
     });
-    let dedupe = section.get("dedupe");
-    let remembered = dedupe
-        .as_ref()
-        .and_then(|value| value.duration(HOUR..=DAY * 400))
-        .unwrap_or(DAY * 30);
-    if remembered < retention.delivered {
-        let message = "shorter than retention.delivered: a repeated event would be taken for a new one while its first delivery is still shown";
-        match &dedupe {
-            Some(value) => value.warning(message, None),
-            None => section.problems.warning(
-                section.at,
-                "ingest.dedupe",
-                &format!("its default of 30d is {message}"),
-                None,
-            ),
-        }
-    }
     let ingest = Ingest {
         listen: listen.unwrap_or(default),
         token: token.and_then(|value| value.secret(base)),
@@ -188,7 +186,10 @@ fn ingest(section: &Section<'_>, base: &Path, retention: &Retention) -> Ingest {
             .get("max_body")
             .and_then(|value| value.size(1024..=LARGEST_BODY))
             .unwrap_or(LARGEST_BODY) as usize,
-        dedupe: remembered,
+        dedupe: section
+            .get("dedupe")
+            .and_then(|value| value.duration(HOUR..=DAY * 400))
+            .unwrap_or(DAY * 30),
     };
     section.finish(&[]);
     ingest

@@ -93,7 +93,7 @@ fn sections_and_systems_are_read() {
     let hooks = config.systems["shop"].hooks.as_ref().unwrap();
     assert!(hooks.mapping.ping && hooks.mapping.ok_status == 200);
     assert_eq!(hooks.mapping.key, "{{ body.order_key }}");
-    assert_eq!(hooks.mapping.subject, "{{ body.id }}");
+    assert!(hooks.mapping.id.contains("x-wc-webhook-topic"));
     let channel = &config.channels["webhook:pager"];
     assert!(channel.private && channel.name == "webhook:pager");
 }
@@ -264,6 +264,54 @@ fn jobs_are_read() {
 fn the_shortest_budgets_end_when_they_say() {
     let webhook: Duration = config(SHOP).path("badge").unwrap().schedule.iter().sum();
     assert!(webhook.mul_f64(1.2) < seconds(300));
+}
+
+#[test]
+fn more_paths_than_an_event_can_fan_out_to_are_refused() {
+    use std::fmt::Write as _;
+
+    let mut text = "[systems.a]\nurl = \"https://a.example\"\n".to_owned();
+    for number in 0..257 {
+        write!(
+            text,
+            "[paths.p{number}]\nroute = \"a -> a\"\nevents = [\"*\"]\n"
+        )
+        .unwrap();
+    }
+    let errors = parse(&text, Path::new("midwatch.toml")).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(
+        errors[0].to_string(),
+        "midwatch.toml:3:2: paths: 257 paths; one event can go to at most 256"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.toml");
+    std::fs::File::create(&large)
+        .unwrap()
+        .set_len((1 << 20) + 1)
+        .unwrap();
+    for (file, words) in [
+        (
+            folder.path().join("none.toml"),
+            "none.toml: no such file; `midwatch init` writes",
+        ),
+        (
+            folder.path().to_owned(),
+            "is a folder, not a file; name the midwatch.toml inside it",
+        ),
+        (large, "is 1048577 bytes long; at most 1 MiB is read"),
+    ] {
+        let errors = super::load(&file).unwrap_err();
+        assert!(
+            errors.len() == 1 && errors[0].to_string().contains(words),
+            "{}",
+            errors[0]
+        );
+    }
 }
 
 /// Reading must not panic, and must either take the text or say something printable about it.
