@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::work::Memory;
+use super::work::{Memory, Total};
 use crate::ids::PathId;
 use crate::queue::model::State;
 
@@ -42,7 +42,13 @@ pub(super) fn memory(connection: &Connection) -> rusqlite::Result<(Memory, i64)>
         memory.buckets.push(bucket);
         after = bucket;
     }
-    Ok((memory, meta(connection, "sequence")?.unwrap_or(0)))
+    Ok((memory, commits(connection)?))
+}
+
+/// How many transactions were committed, ever.
+pub(super) fn commits(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT coalesce(sum(n), 0) FROM counter WHERE path = 0 AND state = ?1";
+    connection.query_row(sql, [Total::Commits as i64], |row| row.get(0))
 }
 
 /// A number kept in `meta`.

@@ -24,6 +24,8 @@ pub(super) enum Total {
     Unrouted = 101,
     /// Events held at the door.
     HeldEvents = 102,
+    /// Commits.
+    Commits = 103,
 }
 
 /// The writer's memory. Changed only after a commit.
@@ -173,6 +175,7 @@ impl<'a> Work<'a> {
 
     /// The last writes of the transaction: exact numbers and, when due, statistics.
     pub(super) fn seal(&mut self, flush: Option<bool>) -> rusqlite::Result<()> {
+        self.total(Total::Commits, 1);
         let mut upsert = self.connection.prepare_cached(
             "INSERT INTO counter(path, state, n) VALUES (?1, ?2, ?3) ON CONFLICT(path, state) DO UPDATE SET n = n + excluded.n",
         )?;

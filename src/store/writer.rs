@@ -144,7 +144,7 @@ pub(super) struct Writer {
     connection: Connection,
     memory: Memory,
     shared: Arc<Shared>,
-    /// Counts commits in `meta`, so that a commit with an unknown outcome can be read back.
+    /// Counts commits (in `counter`, a page that most commits write anyway), so that a commit with an unknown outcome can be read back.
     pub(super) sequence: i64,
     last_flush: Instant,
     last_hours: Instant,
@@ -403,10 +403,6 @@ impl Writer {
                 }
             }
             work.seal(flush)
-                .map_err(|error| (Some(0), Fault::Sql(error)))?;
-            self.connection
-                .prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES ('sequence', ?1)")
-                .and_then(|mut statement| statement.execute([self.sequence + 1]))
                 .map_err(|error| (Some(0), Fault::Sql(error)))?;
             self.connection.execute_batch("COMMIT").map_err(none)
         })();
