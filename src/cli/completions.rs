@@ -1,7 +1,5 @@
 //! `midwatch completions SHELL`: a completion script on the standard output.
 
-use std::process::ExitCode;
-
 use clap::CommandFactory as _;
 
 /// Prints a completion script for a shell.
@@ -12,12 +10,11 @@ pub struct Args {
 }
 
 /// Prints the script.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &Args) {
     clap_complete::generate(
         args.shell,
         &mut super::Cli::command(),
         "midwatch",
         &mut std::io::stdout(),
     );
-    ExitCode::SUCCESS
 }

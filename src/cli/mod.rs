@@ -3,21 +3,54 @@
 //! Says what happened, where, and what to do next; prints outside text only as `Visible`. Decides nothing: previews and
 //! actions are the action layer's, reads are the store's. Called by `main`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-mod completions;
+use crate::control::action::{Action, Done};
+use crate::time::Clock;
+use crate::visible::Visible;
+use context::{Acting, Context};
 
-/// Everything is well, or done.
+mod adopt_host;
+mod backup;
+mod cancel;
+mod check;
+mod completions;
+mod context;
+mod deliveries;
+mod doctor;
+mod escalate;
+mod init;
+mod out;
+mod pause;
+mod reconcile;
+mod reload;
+mod replay;
+mod resume;
+mod runbook;
+mod select;
+mod send;
+mod show;
+mod tail;
+mod worker;
+
+/// Done, or all is well.
 pub const OK: u8 = 0;
+/// Refused or failed; for `status` and `doctor` a warning.
+pub const FAILED: u8 = 1;
+/// For `status`, `doctor` and `reconcile`: critical. (clap's code for a senseless command line, too.)
+pub const CRITICAL: u8 = 2;
+/// `status` could not be read.
+pub const UNREADABLE: u8 = 3;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done (status: all is well)
-  1  refused or failed; what and why is on the standard error (status: a warning)
-  2  the command line makes no sense (status: critical)
+  0  done (status, doctor: all is well)
+  1  refused or failed, the standard error says why and what to do (status, doctor: a warning)
+  2  the command line makes no sense (status, doctor, reconcile: critical)
   3  status could not be read
 
 Environment:
@@ -58,14 +91,172 @@ pub struct Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Worker(worker::Args),
+    Init(init::Args),
+    Check(check::Args),
+    Reload(reload::Args),
+    Send(send::Args),
+    Deliveries(deliveries::Args),
+    Show(show::Args),
+    Replay(replay::Args),
+    Cancel(cancel::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Tail(tail::Args),
+    Runbook(runbook::Args),
+    Escalate(escalate::Args),
+    Reconcile(reconcile::Args),
+    Backup(backup::Args),
+    AdoptHost(adopt_host::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, Some(Command::Init(_))) {
+        // Whatever this process makes is private: database, socket, logs, backups. Starter files are the operator's.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    }
+    let ended = before_threads(&cli).and_then(|()| start(cli));
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(&error) => ExitCode::from(OK),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn before_threads(cli: &Cli) -> anyhow::Result<()> {
+    if let Some(Command::Worker(args)) = &cli.command
+        && args.is_detached()
+    {
+        crate::control::process::own_session()?;
+    }
+    Ok(())
+}
+
+fn start(cli: Cli) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(command(cli));
+    // A thread that waits for a key or a line must not keep the process from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn command(cli: Cli) -> anyhow::Result<u8> {
+    let context = Context::new(cli.global);
+    let context = &context;
     match cli.command {
-        Some(Command::Completions(args)) => completions::run(&args),
-        None => ExitCode::from(OK),
+        None => Ok(OK),
+        Some(Command::Worker(args)) => worker::run(args, context).await,
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Check(args)) => check::run(&args, context),
+        Some(Command::Reload(args)) => reload::run(args, context).await,
+        Some(Command::Send(args)) => send::run(args, context).await,
+        Some(Command::Deliveries(args)) => deliveries::run(&args, context),
+        Some(Command::Show(args)) => show::run(&args, context),
+        Some(Command::Replay(args)) => replay::run(args, context).await,
+        Some(Command::Cancel(args)) => cancel::run(args, context).await,
+        Some(Command::Pause(args)) => pause::run(args, context).await,
+        Some(Command::Resume(args)) => resume::run(args, context).await,
+        Some(Command::Tail(args)) => tail::run(args, context).await,
+        Some(Command::Runbook(args)) => runbook::run(&args, context),
+        Some(Command::Escalate(args)) => escalate::run(args, context).await,
+        Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
+        Some(Command::Backup(args)) => backup::run(args, context).await,
+        Some(Command::AdoptHost(args)) => adopt_host::run(args, context).await,
+        Some(Command::Doctor(args)) => doctor::run(&args, context),
+        Some(Command::Completions(args)) => {
+            completions::run(&args);
+            Ok(OK)
+        }
+    }
+}
+
+/// How an action is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    /// The preview and what was done, in words.
+    Words,
+    /// What was done (or, in a dry run, the preview) as one JSON object.
+    Json,
+    /// The command prints one JSON object itself, later.
+    JsonLater,
+}
+
+impl Voice {
+    fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Words }
+    }
+}
+
+/// Previews, shows, asks, submits. None: it was only shown, or not confirmed.
+async fn ask_and_do(
+    acting: &Acting,
+    action: Action,
+    consent: &out::Consent,
+    voice: Voice,
+) -> anyhow::Result<Option<Done>> {
+    let preview = acting.preview(&action).await?;
+    if voice == Voice::Words {
+        out::say(&out::preview(&preview, Clock::System.now()))?;
+    } else if consent.is_dry() {
+        out::json(&preview)?;
+    }
+    if consent.is_dry() || !consent.given("Do it?").await? {
+        return Ok(None);
+    }
+    let done = acting.submit(action, &preview).await?;
+    match voice {
+        Voice::Words => out::say(&done.text)?,
+        Voice::Json => out::json(&done)?,
+        Voice::JsonLater => {}
+    }
+    Ok(Some(done))
+}
+
+/// The exit code of what `ask_and_do` came to: a refused question is not success, a dry run is.
+fn ended(outcome: anyhow::Result<Option<Done>>, consent: &out::Consent) -> anyhow::Result<u8> {
+    outcome.map(|done| match done {
+        Some(_) => OK,
+        None if consent.is_dry() => OK,
+        None => FAILED,
+    })
+}
+
+/// Says what went wrong on the standard error.
+fn complain(error: &anyhow::Error) {
+    // Where even this cannot be written, the exit code has to do.
+    let _ = writeln!(
+        std::io::stderr(),
+        "midwatch: {}",
+        Visible::lines_of(&format!("{error:#}"))
+    );
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_has_help() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+        }
     }
 }

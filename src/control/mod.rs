@@ -1,5 +1,27 @@
-//! Operators' actions: previewed, confirmed, audited; the same for console, CLI and socket.
+//! Operators' actions: previewed, confirmed, audited; the same for console, CLI and socket. And the process around the
+//! worker: start, attach, reload, drain.
 
 pub mod action;
+mod actions;
+mod client;
+mod escalate;
+mod offline;
 pub mod presence;
+pub mod process;
+mod reload;
+mod share;
+mod socket;
+mod start;
+mod systemd;
 pub mod wire;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use actions::Actions;
+pub use client::{Client, Link, Who, away_since, pinned, submission_id};
+pub use escalate::EVENT_TYPE as ESCALATION;
+pub use offline::Offline;
+pub use socket::path_of as socket_of;
+pub use start::StartError;

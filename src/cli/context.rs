@@ -1,0 +1,143 @@
+//! What every command needs: the configuration, who acts, a reader, and a way to act.
+//!
+//! Acts through the worker if one runs; else takes the writer's lock for the command's own duration.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+
+use super::Global;
+use crate::config::model::Config;
+use crate::control::action::{Action, Done, Preview, Submission};
+use crate::control::wire::PeerKind;
+use crate::control::{Client, Offline, StartError, Who, pinned, submission_id};
+use crate::store::{OpenError, Reader};
+use crate::visible::Visible;
+
+/// The global options, read.
+#[derive(Debug, Clone)]
+pub struct Context {
+    global: Global,
+}
+
+impl Context {
+    pub(super) fn new(global: Global) -> Self {
+        Self { global }
+    }
+
+    /// The configuration file, absolute, so that it can be handed to another process.
+    pub fn config_file(&self) -> anyhow::Result<PathBuf> {
+        std::path::absolute(&self.global.config).context("the configuration file has no path")
+    }
+
+    /// The checked configuration; all that is wrong with it is in the error.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        match crate::config::load(&self.config_file()?) {
+            Ok(loaded) => Ok(loaded.config),
+            Err(wrong) => Err(anyhow!(
+                "the configuration is not usable\n{}",
+                crate::config::report::render(&wrong).trim_end()
+            )),
+        }
+    }
+
+    /// Who acts, as claimed.
+    pub fn who(&self, kind: PeerKind, read_only: bool) -> Who {
+        Who::new(self.global.name.clone(), kind, read_only, |name| {
+            std::env::var(name).ok()
+        })
+    }
+
+    /// A way to act: the running worker, or the lock for as long as the command lasts.
+    pub async fn acting(&self, config: &Config) -> anyhow::Result<Acting> {
+        let who = self.who(PeerKind::Command, false);
+        if let Some(client) = Client::reach(&config.site.database, who.clone()).await? {
+            return Ok(Acting::Attached(client));
+        }
+        match Offline::open(config.clone(), who).await {
+            Ok(offline) => Ok(Acting::Offline(offline)),
+            Err(error @ StartError::Open(OpenError::Locked { .. })) => Err(anyhow!(
+                "{error}, which does not answer on its socket: it may be starting or stopping. Try again"
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The running worker, for what only it can do.
+    pub async fn worker(&self, config: &Config) -> anyhow::Result<Client> {
+        let who = self.who(PeerKind::Command, false);
+        Client::reach(&config.site.database, who)
+            .await?
+            .ok_or_else(|| {
+                anyhow!("no worker holds the database: start one with `midwatch worker`")
+            })
+    }
+}
+
+/// Opens the database for reading.
+pub fn reader(config: &Config) -> anyhow::Result<Reader> {
+    let file = &config.site.database;
+    if !file.exists() {
+        return Err(anyhow!(
+            "there is no database at {} yet: the first `midwatch`, `midwatch worker` or `midwatch send` makes it",
+            Visible::of(&file.to_string_lossy())
+        ));
+    }
+    Ok(Reader::open(file)?)
+}
+
+/// A way to act.
+#[derive(Debug)]
+pub enum Acting {
+    /// Through the running worker.
+    Attached(Client),
+    /// With the lock in hand; the next worker goes on with what is recorded.
+    Offline(Offline),
+}
+
+impl Acting {
+    /// The client.
+    pub fn client(&self) -> &Client {
+        match self {
+            Self::Attached(client) => client,
+            Self::Offline(offline) => offline.client(),
+        }
+    }
+
+    /// A worker runs: what is submitted happens now.
+    pub fn is_attached(&self) -> bool {
+        matches!(self, Self::Attached(_))
+    }
+
+    /// Previews.
+    pub async fn preview(&self, action: &Action) -> anyhow::Result<Preview> {
+        Ok(self.client().preview(action.clone()).await?)
+    }
+
+    /// Submits what was previewed.
+    pub async fn submit(&self, action: Action, preview: &Preview) -> anyhow::Result<Done> {
+        Ok(self.client().submit(pinned(action, preview)?).await?)
+    }
+
+    /// Submits what needs no preview.
+    pub async fn submit_plain(&self, action: Action) -> anyhow::Result<Done> {
+        Ok(self.client().submit(unpinned(action)?).await?)
+    }
+
+    /// Lets go.
+    pub async fn close(self) {
+        if let Self::Offline(offline) = self {
+            offline.close().await;
+        }
+    }
+}
+
+/// A submission that pins nothing.
+pub fn unpinned(action: Action) -> anyhow::Result<Submission> {
+    Ok(Submission {
+        id: submission_id()?,
+        action,
+        high_water: None,
+        expected: None,
+    })
+}

@@ -1,0 +1,432 @@
+//! `midwatch doctor`: is this machine, this user and this configuration fit for the work? Each finding says what to do.
+//!
+//! Reads only; never shows a secret.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::context::Context;
+use super::out;
+use crate::config::model::{Auth, Config, SecretRef};
+use crate::config::secret;
+use crate::store::Reader;
+use crate::store::view::WorkerRow;
+use crate::time::{Clock, Timestamp, short};
+use crate::visible::Visible;
+
+/// A write-ahead log larger than this should have been folded back (bytes).
+const LARGE_WAL: u64 = 64 << 20;
+
+/// A worker writes a sign of life at least every 15 s.
+const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(45);
+
+/// A heartbeat so far ahead means that a clock was set back.
+const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Looks for what could keep midwatch from working, and says what to do about it.
+///
+/// With --json one object a line: check, level (ok, warning, critical), found, next (what to do, or null). Exit code 1 if
+/// there is a warning, 2 if something is critical.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warning,
+    Critical,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    level: Level,
+    found: String,
+    next: Option<String>,
+}
+
+fn fine(check: &'static str, found: impl Into<String>) -> Finding {
+    Finding {
+        check,
+        level: Level::Ok,
+        found: found.into(),
+        next: None,
+    }
+}
+
+fn bad(
+    check: &'static str,
+    level: Level,
+    found: impl Into<String>,
+    next: impl Into<String>,
+) -> Finding {
+    Finding {
+        check,
+        level,
+        found: found.into(),
+        next: Some(next.into()),
+    }
+}
+
+/// Examines and reports.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
+    let mut findings = vec![fine("sqlite", format!("SQLite {}", rusqlite::version()))];
+    let now = Clock::System.now();
+    match crate::config::load(&context.config_file()?) {
+        Ok(loaded) => {
+            findings.push(if loaded.warnings.is_empty() {
+                fine("config", "the configuration is good")
+            } else {
+                let found = crate::config::report::render(&loaded.warnings);
+                let next = "`midwatch check` shows them again";
+                bad("config", Level::Warning, found.trim_end(), next)
+            });
+            examine(&mut findings, &loaded.config, now);
+        }
+        Err(wrong) => findings.push(bad(
+            "config",
+            Level::Critical,
+            crate::config::report::render(&wrong).trim_end(),
+            "mend the file; the rest is examined once it can be read",
+        )),
+    }
+    findings.push(logind());
+    let worst = findings.iter().map(|finding| finding.level).max();
+    for finding in &findings {
+        if args.json {
+            out::json(finding)?;
+            continue;
+        }
+        let mark = match finding.level {
+            Level::Ok => "ok      ",
+            Level::Warning => "warning ",
+            Level::Critical => "critical",
+        };
+        let mut text = format!("{mark}  {:<11} {}", finding.check, finding.found);
+        if let Some(next) = &finding.next {
+            text.push_str("\n          -> ");
+            text.push_str(next);
+        }
+        out::say(&text)?;
+    }
+    Ok(match worst {
+        Some(Level::Critical) => super::CRITICAL,
+        Some(Level::Warning) => super::FAILED,
+        Some(Level::Ok) | None => super::OK,
+    })
+}
+
+fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
+    let database = &config.site.database;
+    findings.push(fine(
+        "time zone",
+        format!(
+            "{}: it is {} there",
+            config.site.timezone,
+            now.in_zone(config.site.timezone, "%Y-%m-%d %H:%M:%S %Z")
+        ),
+    ));
+    findings.extend(secrets(config));
+    findings.push(disk(config));
+    if !database.exists() {
+        findings.push(fine(
+            "database",
+            "there is none yet; the first start makes it",
+        ));
+        return;
+    }
+    findings.extend(permissions(config));
+    findings.push(wal(database));
+    match Reader::open(database).map_err(|error| error.to_string()) {
+        Ok(reader) => match reader.overview() {
+            Ok(overview) => {
+                findings.push(worker(database, &overview.worker, now));
+                if let Some(host) = overview.foreign_host {
+                    findings.push(bad(
+                        "host",
+                        Level::Critical,
+                        format!(
+                            "the database is of host {}: everything is held",
+                            Visible::of(&host)
+                        ),
+                        "`midwatch adopt-host`, once the other host no longer delivers",
+                    ));
+                }
+                if let Some(trouble) = overview.trouble {
+                    let next = "nothing is accepted until it is mended; it goes on by itself then";
+                    findings.push(bad("store", Level::Critical, trouble, next));
+                }
+            }
+            Err(error) => findings.push(unreadable(&error.to_string())),
+        },
+        Err(error) => findings.push(unreadable(&error)),
+    }
+}
+
+fn unreadable(error: &str) -> Finding {
+    let next =
+        "check its owner and mode; if it is damaged, stop the worker and restore the last backup";
+    bad("database", Level::Critical, error, next)
+}
+
+fn secrets(config: &Config) -> Vec<Finding> {
+    let mut all: Vec<(String, &SecretRef)> = Vec::new();
+    if let Some(token) = &config.ingest.token {
+        all.push(("ingest.token".to_owned(), token));
+    }
+    for (name, system) in &config.systems {
+        let at = format!("systems.{name}.auth");
+        match &system.auth {
+            Auth::None => {}
+            Auth::Bearer(one) | Auth::Header(_, one) => all.push((at, one)),
+            Auth::Basic(user, password) => {
+                all.push((at.clone(), user));
+                all.push((at, password));
+            }
+        }
+        for one in system.hooks.iter().flat_map(|hooks| &hooks.secrets) {
+            all.push((format!("systems.{name}.hooks"), one));
+        }
+    }
+    for (name, channel) in &config.channels {
+        all.push((format!("channel {name}"), &channel.webhook));
+    }
+    let wrong: Vec<Finding> = (all.iter())
+        .filter_map(|(at, one)| secret::read(one).err().map(|error| (at, error)))
+        .map(|(at, error)| {
+            let next = "this user must be able to read it, and nobody else: chmod 600, or set the variable";
+            bad("secrets", Level::Critical, format!("{at}: {error}"), next)
+        })
+        .collect();
+    if wrong.is_empty() {
+        vec![fine("secrets", format!("{} can be read", all.len()))]
+    } else {
+        wrong
+    }
+}
+
+fn disk(config: &Config) -> Finding {
+    let folder = config
+        .site
+        .database
+        .ancestors()
+        .find(|place| place.is_dir());
+    let Some(status) = folder.and_then(|folder| rustix::fs::statvfs(folder).ok()) else {
+        let next = "check the folder of site.database";
+        return bad("disk", Level::Warning, "free space could not be read", next);
+    };
+    let free = status.f_bavail.saturating_mul(status.f_frsize);
+    let reserve = config.limits.disk_reserve;
+    let found = format!(
+        "{} MiB free, {} MiB are kept back",
+        free >> 20,
+        reserve >> 20
+    );
+    if free < reserve {
+        let next = "free space: events are refused (503) until there is more than the reserve";
+        bad("disk", Level::Critical, found, next)
+    } else if free / 2 < reserve {
+        bad(
+            "disk",
+            Level::Warning,
+            found,
+            "free space soon, or move the database",
+        )
+    } else {
+        fine("disk", found)
+    }
+}
+
+fn permissions(config: &Config) -> Vec<Finding> {
+    let allowed = if config.site.group.is_some() {
+        0o770
+    } else {
+        0o700
+    };
+    let mut wrong = Vec::new();
+    for suffix in ["", "-wal", "-shm", ".lock", ".sock"] {
+        let file = beside(&config.site.database, suffix);
+        let Ok(metadata) = std::fs::metadata(&file) else {
+            continue;
+        };
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & !allowed & 0o777 != 0 {
+            let name = Visible::of(&file.to_string_lossy());
+            wrong.push(bad(
+                "permissions",
+                Level::Critical,
+                format!("{name} is open to others (mode {mode:o})"),
+                format!("chmod {:o} {name}", mode & allowed),
+            ));
+        }
+    }
+    if wrong.is_empty() {
+        vec![fine("permissions", "the database's files are private")]
+    } else {
+        wrong
+    }
+}
+
+fn wal(database: &Path) -> Finding {
+    let size = std::fs::metadata(beside(database, "-wal")).map_or(0, |metadata| metadata.len());
+    let found = format!("the write-ahead log has {} MiB", size >> 20);
+    if size > LARGE_WAL {
+        let next =
+            "something reads for very long: close other programs that have the database open";
+        bad("wal", Level::Warning, found, next)
+    } else {
+        fine("wal", found)
+    }
+}
+
+/// Who holds the lock, and does it live?
+fn worker(database: &Path, row: &WorkerRow, now: Timestamp) -> Finding {
+    let last = format!("last sign of life {} ago", short(now.since(row.heartbeat)));
+    if row.heartbeat > now + CLOCK_SLACK {
+        return bad(
+            "worker",
+            Level::Warning,
+            format!(
+                "the last sign of life is {} ahead of this clock",
+                short(row.heartbeat.since(now))
+            ),
+            "the clock was set back: check time synchronisation (timedatectl)",
+        );
+    }
+    match holder(database) {
+        Some(pid) if now.since(row.heartbeat) > SILENT_AFTER => bad(
+            "worker",
+            Level::Critical,
+            format!("process {pid} holds the database, but {last}"),
+            format!("look at its log; if it hangs: kill {pid}, then start it again"),
+        ),
+        Some(pid) => fine(
+            "worker",
+            format!(
+                "process {pid} works the database (midwatch {}), {last}",
+                Visible::of(&row.version)
+            ),
+        ),
+        None if row.epoch == 0 => bad(
+            "worker",
+            Level::Warning,
+            "no worker has run yet",
+            "start one: `midwatch`, or `midwatch worker` as a service",
+        ),
+        None => bad(
+            "worker",
+            Level::Critical,
+            format!("no worker runs, {last}: nothing is accepted or delivered"),
+            "start one: `midwatch`, or `midwatch worker` as a service",
+        ),
+    }
+}
+
+/// The process that holds the writer's lock, as it wrote into the lock file; 0 if it did not.
+fn holder(database: &Path) -> Option<u32> {
+    let file = beside(database, ".lock");
+    let lock = File::open(&file).ok()?;
+    match lock.try_lock_shared() {
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            Some(text.trim().parse().unwrap_or(0))
+        }
+        _ => None,
+    }
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Does the login manager kill what a user leaves behind?
+fn logind() -> Finding {
+    let mut texts = Vec::new();
+    for root in ["/usr/lib/systemd", "/etc/systemd", "/run/systemd"] {
+        texts.extend(std::fs::read_to_string(Path::new(root).join("logind.conf")).ok());
+        let Ok(entries) = std::fs::read_dir(Path::new(root).join("logind.conf.d")) else {
+            continue;
+        };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        texts.extend(
+            files
+                .iter()
+                .filter_map(|file| std::fs::read_to_string(file).ok()),
+        );
+    }
+    let lingers = std::env::var("USER")
+        .is_ok_and(|user| Path::new("/var/lib/systemd/linger").join(user).exists());
+    if kills(&texts) && !lingers {
+        return bad(
+            "logind",
+            Level::Warning,
+            "KillUserProcesses=yes: a worker inside a console dies when its SSH session ends",
+            "run `midwatch worker` as a system service, or `loginctl enable-linger`",
+        );
+    }
+    fine("logind", "a worker survives the end of its session")
+}
+
+/// The last setting wins.
+fn kills(texts: &[String]) -> bool {
+    texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| line.trim().strip_prefix("KillUserProcesses"))
+        .filter_map(|rest| rest.trim_start().strip_prefix('='))
+        .next_back()
+        .is_some_and(|value| {
+            matches!(
+                value.trim().to_ascii_lowercase().as_str(),
+                "yes" | "true" | "1" | "on"
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_logind_setting_wins_and_comments_are_not_settings() {
+        let texts = |all: &[&str]| {
+            all.iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (all, expected) in [
+            (texts(&[]), false),
+            (texts(&["[Login]\n#KillUserProcesses=yes\n"]), false),
+            (texts(&["[Login]\nKillUserProcesses=yes\n"]), true),
+            (
+                texts(&["KillUserProcesses = Yes", "KillUserProcesses=no"]),
+                false,
+            ),
+        ] {
+            assert_eq!(kills(&all), expected, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn the_lock_holder_is_named_only_while_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("m.db");
+        assert_eq!(holder(&database), None);
+        let lock = File::create(beside(&database, ".lock")).unwrap();
+        std::fs::write(beside(&database, ".lock"), "4711\n").unwrap();
+        assert_eq!(holder(&database), None);
+        lock.lock().unwrap();
+        assert_eq!(holder(&database), Some(4711));
+    }
+}

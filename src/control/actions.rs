@@ -1,0 +1,799 @@
+//! The action layer: everything an operator can do, in one place, for console, CLI and socket alike.
+//!
+//! Every action is previewed by the same code that does it, recorded under the id that its submitter made (so that
+//! repeating is safe), and audited. Must never act on a set that was not previewed: replays and cancellations are
+//! pinned by high water and count, and an empty filter is refused. Called by `client` and `socket`; what only the running worker
+//! can do goes to it as an [`Order`].
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::action::{Action, Actor, Done, Preview, Refused, Submission, Verdict};
+use super::escalate;
+use super::wire::{SendOutcome, SendReceipt};
+use crate::config::live::Live;
+use crate::event::envelope;
+use crate::ids::{BatchId, DeliveryId, PathId};
+use crate::ingest::Intake;
+use crate::queue::filter::Filter;
+use crate::store::view::{BatchState, Overview, Pause, Severity};
+use crate::store::{BatchOptions, LogEntry, ReadError, Reader, Receipt, Store, StoreError};
+use crate::time::{Timestamp, short};
+
+/// The fastest replay, in releases per second.
+const MAX_PACE: f64 = 1_000.0;
+
+/// The longest text that an operator can add to an action, in characters.
+const MAX_NOTE: usize = 2_000;
+
+/// What the running worker must do about an action.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A pause or a breaker was changed.
+    PathChanged(PathId),
+    /// A batch was created or ended.
+    Batch(BatchId),
+    /// Run a job; the answer says why not.
+    Reconcile(String, oneshot::Sender<Result<(), Refused>>),
+    /// Apply the configuration file; the answer says what changed, or what is wrong with the file.
+    Reload(oneshot::Sender<Result<String, Refused>>),
+    /// The database belongs to this host now.
+    Adopted,
+    /// Finish what is under way and stop.
+    Drain,
+}
+
+/// The action layer over one open store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Actions {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    live: Live,
+    intake: Intake,
+    /// None: no worker runs here, the lock was taken for one command.
+    orders: Option<mpsc::Sender<Order>>,
+    under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Actions {
+    pub(super) fn new(store: Store, live: Live, orders: Option<mpsc::Sender<Order>>) -> Self {
+        let intake = Intake::new(store.clone(), live.clone());
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                live,
+                intake,
+                orders,
+                under_way: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The store's time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.store.clock().now()
+    }
+
+    /// Counts commits that changed anything a screen shows.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.store.changes()
+    }
+
+    /// What `action` would do. Changes nothing.
+    pub async fn preview(&self, action: Action) -> Result<Preview, Refused> {
+        self.check(&action)?;
+        match action {
+            Action::Replay { filter, .. } => self.preview_set(filter, true).await,
+            Action::Cancel { filter, .. } => self.preview_set(filter, false).await,
+            Action::AbortReplay { batch } => {
+                let row = self.read(move |reader| reader.batch(batch)).await?;
+                let row = row.ok_or_else(|| no_batch(batch))?;
+                Ok(Preview {
+                    count: row.pending,
+                    ..plain(format!(
+                        "stop replay {}: {} of {} not yet released stay as they were",
+                        batch.0, row.pending, row.total
+                    ))
+                })
+            }
+            Action::Pause { path, .. } => {
+                let overview = self.overview().await?;
+                Ok(pause_preview(&overview, &path, true))
+            }
+            Action::Resume { path } => {
+                let overview = self.overview().await?;
+                Ok(pause_preview(&overview, &path, false))
+            }
+            Action::Escalate {
+                path,
+                delivery,
+                note,
+            } => {
+                let message = self.escalation(&path, delivery, &note, None).await?;
+                let mut preview = plain(format!("escalate {path} to {}", message.channel));
+                preview.notes = message.lines;
+                Ok(preview)
+            }
+            Action::Reconcile { job } => Ok(plain(format!("run the reconciliation {job} now"))),
+            Action::Reload => self.preview_reload().await,
+            Action::Backup { file } => Ok(plain(format!(
+                "copy the database to {}",
+                crate::visible::Visible::of(&file.to_string_lossy())
+            ))),
+            Action::AdoptHost => self.preview_adoption().await,
+            Action::Drain => {
+                let overview = self.overview().await?;
+                let running: u64 = overview.paths.iter().map(|path| path.counts.running).sum();
+                let mut preview = plain("finish what is under way, then stop the worker".into());
+                preview.count = running;
+                preview.notes = vec![
+                    "events are refused and nothing is delivered until a worker runs again".into(),
+                ];
+                Ok(preview)
+            }
+        }
+    }
+
+    /// Does what was submitted, once: the same submission again gets the first one's answer.
+    pub async fn submit(&self, submission: Submission, actor: Actor) -> Result<Done, Refused> {
+        if !is_submission_id(&submission.id) {
+            return Err(refused("a submission's id is 32 hex digits"));
+        }
+        let gate = {
+            let mut under_way = self.lock_under_way();
+            under_way.entry(submission.id.clone()).or_default().clone()
+        };
+        let turn = gate.lock().await;
+        let id = submission.id.clone();
+        let outcome = self.submit_alone(submission, actor).await;
+        drop(turn);
+        drop(gate);
+        self.lock_under_way()
+            .retain(|other, gate| *other != id || Arc::strong_count(gate) > 1);
+        outcome
+    }
+
+    fn lock_under_way(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<()>>>> {
+        // The table is whole between statements: a panic elsewhere leaves it usable.
+        (self.inner.under_way.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn submit_alone(&self, submission: Submission, actor: Actor) -> Result<Done, Refused> {
+        let store = &self.inner.store;
+        if let Some(done) = store.done_before(submission.id.clone()).await? {
+            return Ok(done);
+        }
+        self.check(&submission.action)?;
+        let who = actor.clone();
+        tracing::info!(kind = "action", action = ?submission.action, actor = ?actor, "submitted");
+        let id = submission.id.clone();
+        let (done, log) = self
+            .perform(submission, actor)
+            .await
+            .inspect_err(|refused| {
+                tracing::warn!(kind = "action", actor = ?who, why = ?refused.text, "refused");
+            })?;
+        store.record_done(id, done.clone(), log).await?;
+        Ok(done)
+    }
+
+    /// Does it. The log entry is the audit row, where the store's own function has not written one.
+    async fn perform(
+        &self,
+        submission: Submission,
+        actor: Actor,
+    ) -> Result<(Done, Option<LogEntry>), Refused> {
+        let Submission {
+            id,
+            action,
+            high_water,
+            expected,
+        } = submission;
+        let store = &self.inner.store;
+        let audit = |kind, path, delivery, text: String| LogEntry {
+            severity: Severity::Info,
+            actor: Some(actor.clone()),
+            kind,
+            path,
+            delivery,
+            text,
+        };
+        match action {
+            Action::Replay {
+                filter,
+                canary,
+                pace,
+                skip_risky,
+            } => {
+                let (high_water, expected) = pins(high_water, expected)?;
+                let scope = filter.words();
+                let log = audit(
+                    "replay",
+                    self.only_path(&filter),
+                    only_delivery(&filter),
+                    format!("replay of {scope} ({expected})"),
+                );
+                let options = BatchOptions {
+                    skip_risky,
+                    canary,
+                    pace,
+                    scope: scope.clone(),
+                };
+                let batch = store
+                    .create_batch(filter, high_water, expected, options, log)
+                    .await?
+                    .id;
+                self.order(Order::Batch(batch)).await;
+                let mut done = done(self.later(format!("replay {} of {scope} started", batch.0)));
+                done.batch = Some(batch);
+                Ok((done, None))
+            }
+            Action::AbortReplay { batch } => {
+                let why = format!("stopped by {}", actor.name);
+                let row = store
+                    .set_batch(batch, BatchState::Aborted, Some(why))
+                    .await?;
+                self.order(Order::Batch(batch)).await;
+                let mut done = done(format!(
+                    "replay {} stopped: {} not released stay as they were",
+                    batch.0, row.pending
+                ));
+                done.batch = Some(batch);
+                let log = audit("replay", None, None, done.text.clone());
+                Ok((done, Some(log)))
+            }
+            Action::Cancel { filter, reason } => {
+                let (high_water, expected) = pins(high_water, expected)?;
+                let scope = filter.words();
+                let log = audit(
+                    "cancel",
+                    self.only_path(&filter),
+                    only_delivery(&filter),
+                    format!("cancelled {scope}: {reason}"),
+                );
+                let count = store
+                    .cancel(filter, high_water, expected, reason, log)
+                    .await?;
+                Ok((done(format!("cancelled {count}: {scope}")), None))
+            }
+            Action::Pause { path, reason } => {
+                let number = self.number(&path)?;
+                let pause = Pause {
+                    by_person: true,
+                    by: actor.to_string(),
+                    reason: reason.clone(),
+                    since: self.now(),
+                };
+                let text = if reason.is_empty() {
+                    format!("{path} paused")
+                } else {
+                    format!("{path} paused: {reason}")
+                };
+                let log = audit("pause", Some(number), None, text);
+                store.set_pause(number, Some(pause), log).await?;
+                self.order(Order::PathChanged(number)).await;
+                Ok((done(format!("{path} is paused until resumed")), None))
+            }
+            Action::Resume { path } => {
+                let number = self.number(&path)?;
+                let log = audit("resume", Some(number), None, format!("{path} resumed"));
+                store.set_pause(number, None, log).await?;
+                let overview = self.overview().await?;
+                let broken = overview.paths.iter().any(|row| {
+                    row.id == number && row.breaker != crate::store::view::Breaker::Closed
+                });
+                if broken {
+                    let log = audit(
+                        "breaker",
+                        Some(number),
+                        None,
+                        format!("breaker of {path} closed by hand"),
+                    );
+                    store
+                        .set_breaker(number, crate::store::view::Breaker::Closed, log)
+                        .await?;
+                }
+                self.order(Order::PathChanged(number)).await;
+                Ok((done(self.later(format!("{path} is attempted again"))), None))
+            }
+            Action::Escalate {
+                path,
+                delivery,
+                note,
+            } => {
+                let message = self
+                    .escalation(&path, delivery, &note, Some(&actor))
+                    .await?;
+                let incoming = message.incoming(&id, self.now());
+                let event = match store.accept(vec![incoming]).await?.pop() {
+                    Some(
+                        Receipt::Accepted { event, .. }
+                        | Receipt::Duplicate { event }
+                        | Receipt::Conflict { event },
+                    ) => event,
+                    other => {
+                        return Err(refused(format!("the escalation was not queued: {other:?}")));
+                    }
+                };
+                let mut done = done(self.later(format!(
+                    "escalation of {path} queued to {}",
+                    message.channel
+                )));
+                done.delivery = Some(DeliveryId::new(event, 0));
+                let log = audit(
+                    "escalate",
+                    Some(self.number(&path)?),
+                    done.delivery,
+                    format!("{path} escalated to {}", message.channel),
+                );
+                Ok((done, Some(log)))
+            }
+            Action::Reconcile { job } => {
+                let (reply, answer) = oneshot::channel();
+                self.ask(Order::Reconcile(job.clone(), reply), answer)
+                    .await??;
+                let log = audit("reconcile", None, None, format!("{job} run by hand"));
+                Ok((done(format!("reconciliation {job} started")), Some(log)))
+            }
+            Action::Reload => {
+                let (reply, answer) = oneshot::channel();
+                let changed = self.ask(Order::Reload(reply), answer).await??;
+                let text = format!("configuration applied: {changed}");
+                let log = audit("reload", None, None, text.clone());
+                Ok((done(text), Some(log)))
+            }
+            Action::Backup { file } => {
+                let bytes = store.backup(file.clone()).await?;
+                let text = format!(
+                    "the database was copied to {} ({bytes} bytes)",
+                    crate::visible::Visible::of(&file.to_string_lossy())
+                );
+                let log = audit("backup", None, None, text.clone());
+                Ok((done(text), Some(log)))
+            }
+            Action::AdoptHost => {
+                let log = audit(
+                    "adopt-host",
+                    None,
+                    None,
+                    "this host now works the database".into(),
+                );
+                store.adopt_host(log).await?;
+                self.order(Order::Adopted).await;
+                Ok((
+                    done(self.later("the database belongs to this host now".into())),
+                    None,
+                ))
+            }
+            Action::Drain => {
+                if self.inner.orders.is_none() {
+                    return Err(no_worker());
+                }
+                let log = audit("drain", None, None, "the worker was asked to stop".into());
+                self.order(Order::Drain).await;
+                let text = "the worker finishes what is under way and stops";
+                Ok((done(text.into()), Some(log)))
+            }
+        }
+    }
+
+    /// Takes events in, each the JSON object of one line.
+    pub async fn send(&self, lines: Vec<Box<RawValue>>) -> Result<Vec<SendReceipt>, Refused> {
+        let mut receipts: Vec<Option<SendReceipt>> = Vec::with_capacity(lines.len());
+        let mut events = Vec::with_capacity(lines.len());
+        for line in &lines {
+            match envelope::from_json_line(line.get()) {
+                Ok(event) => {
+                    events.push(event);
+                    receipts.push(None);
+                }
+                Err(error) => receipts.push(Some(SendReceipt {
+                    outcome: SendOutcome::Refused,
+                    event: None,
+                    deliveries: 0,
+                    reason: Some(error.to_string()),
+                })),
+            }
+        }
+        let mut stored = if events.is_empty() {
+            Vec::new()
+        } else {
+            self.inner.intake.admit(events, false).await?
+        }
+        .into_iter();
+        Ok(receipts
+            .into_iter()
+            .filter_map(|known| known.or_else(|| stored.next().map(receipt)))
+            .collect())
+    }
+
+    /// Refuses what makes no sense, before anything is read or done.
+    fn check(&self, action: &Action) -> Result<(), Refused> {
+        let long = |text: &str| {
+            (text.chars().count() > MAX_NOTE)
+                .then(|| refused(format!("the text is longer than {MAX_NOTE} characters")))
+                .map_or(Ok(()), Err)
+        };
+        match action {
+            Action::Replay {
+                filter,
+                canary,
+                pace,
+                ..
+            } => {
+                not_empty(filter)?;
+                if *canary == 0 || *canary > 1_000 {
+                    return Err(refused("the canary is 1 to 1000 deliveries"));
+                }
+                if !(*pace > 0.0 && *pace <= MAX_PACE) {
+                    return Err(refused(format!(
+                        "the pace is more than 0 and at most {MAX_PACE} deliveries a second"
+                    )));
+                }
+                Ok(())
+            }
+            Action::Cancel { filter, reason } => {
+                not_empty(filter)?;
+                long(reason)
+            }
+            Action::Pause { path, reason } => {
+                self.number(path)?;
+                long(reason)
+            }
+            Action::Resume { path } => self.number(path).map(|_| ()),
+            Action::Escalate { path, note, .. } => {
+                self.number(path)?;
+                long(note)
+            }
+            Action::Reconcile { job } => {
+                let runtime = self.inner.live.borrow();
+                let names = runtime.config.reconcile.iter().map(|job| job.name.as_str());
+                known("reconciliation", job, names)
+            }
+            Action::Backup { file } => {
+                if !file.is_absolute() {
+                    return Err(refused(
+                        "the backup's file must be given with its whole path",
+                    ));
+                }
+                if file.exists() {
+                    return Err(refused(
+                        "the file exists already: a backup never overwrites",
+                    ));
+                }
+                Ok(())
+            }
+            Action::AbortReplay { .. } | Action::Reload | Action::AdoptHost | Action::Drain => {
+                Ok(())
+            }
+        }
+    }
+
+    async fn preview_set(&self, filter: Filter, for_replay: bool) -> Result<Preview, Refused> {
+        let scope = filter.words();
+        let mut preview = self
+            .read(move |reader| reader.preview(&filter, for_replay))
+            .await?;
+        preview.scope = scope;
+        for (verdict, count) in &preview.verdicts {
+            let note = match verdict {
+                Verdict::Safe => continue,
+                Verdict::AlreadyDelivered => {
+                    "were delivered: a replay sends them again, under the same key"
+                }
+                Verdict::Superseded => "are older than a delivered one of the same key",
+                Verdict::Unknown => {
+                    "may have arrived: the outcome of their last attempt is not known"
+                }
+                Verdict::Pruned => "have no payload any more and are skipped",
+            };
+            if *count > 0 {
+                preview.notes.push(format!("{count} {note}"));
+            }
+        }
+        if self.inner.orders.is_none() {
+            preview
+                .notes
+                .push("no worker runs: the next one does it".into());
+        }
+        Ok(preview)
+    }
+
+    async fn preview_reload(&self) -> Result<Preview, Refused> {
+        if self.inner.orders.is_none() {
+            return Err(no_worker());
+        }
+        let runtime = self.inner.live.borrow().clone();
+        let file = runtime.config.file.clone();
+        let loaded = tokio::task::spawn_blocking(move || crate::config::load(&file))
+            .await
+            .map_err(|_| refused("the configuration could not be read"))?
+            .map_err(|wrong| super::reload::refuse(&wrong))?;
+        let mut preview = plain("apply the configuration file".into());
+        preview.notes = super::reload::changes(&runtime.config, &loaded.config);
+        preview.notes.extend(
+            loaded
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}")),
+        );
+        Ok(preview)
+    }
+
+    async fn preview_adoption(&self) -> Result<Preview, Refused> {
+        let overview = self.overview().await?;
+        let Some(host) = &overview.foreign_host else {
+            return Err(refused("the database belongs to this host already"));
+        };
+        let mut preview = plain(format!(
+            "work the database of {} on this host",
+            crate::visible::Visible::of(host)
+        ));
+        let mut words = String::new();
+        for path in &overview.paths {
+            if path.counts.backlog() > 0 {
+                words.clear();
+                let _ = write!(words, "{}: {} wait", path.name, path.counts.backlog());
+                if let Some(oldest) = path.oldest_open {
+                    let _ = write!(
+                        words,
+                        ", the oldest for {}",
+                        short(overview.at.since(oldest))
+                    );
+                }
+                preview.count += path.counts.backlog();
+                preview.notes.push(words.clone());
+            }
+        }
+        preview.notes.push(
+            "they are delivered from here on: be sure that the other host does not deliver them too"
+                .into(),
+        );
+        Ok(preview)
+    }
+
+    async fn escalation(
+        &self,
+        path: &str,
+        delivery: Option<DeliveryId>,
+        note: &str,
+        actor: Option<&Actor>,
+    ) -> Result<escalate::Message, Refused> {
+        let runtime = self.inner.live.borrow().clone();
+        let overview = self.overview().await?;
+        let (groups, detail) = self
+            .read(move |reader| {
+                let detail = delivery.map(|id| reader.delivery(id)).transpose()?;
+                Ok((reader.dead_groups()?, detail.flatten()))
+            })
+            .await?;
+        if let (Some(id), None) = (delivery, &detail) {
+            return Err(refused(format!("there is no delivery {id}")));
+        }
+        escalate::compose(&escalate::Facts {
+            runtime: &runtime,
+            overview: &overview,
+            groups: &groups,
+            path,
+            delivery: detail.as_ref(),
+            note,
+            actor,
+        })
+    }
+
+    async fn overview(&self) -> Result<Overview, Refused> {
+        self.read(Reader::overview).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let store = self.inner.store.clone();
+        tokio::task::spawn_blocking(move || {
+            let reader = store.reader().map_err(|error| refused(error.to_string()))?;
+            read(&reader).map_err(|error| refused(error.to_string()))
+        })
+        .await
+        .map_err(|_| refused("the database could not be read"))?
+    }
+
+    fn number(&self, path: &str) -> Result<PathId, Refused> {
+        let runtime = self.inner.live.borrow();
+        runtime.id(path).ok_or_else(|| {
+            let names = runtime.config.paths.iter().map(|path| path.name.as_str());
+            known("path", path, names)
+                .err()
+                .unwrap_or_else(|| refused("the path has no number yet: reload"))
+        })
+    }
+
+    fn only_path(&self, filter: &Filter) -> Option<PathId> {
+        match &filter.paths[..] {
+            [path] => self.inner.live.borrow().id(path),
+            _ => None,
+        }
+    }
+
+    /// Adds who does it, where no worker runs here.
+    fn later(&self, text: String) -> String {
+        if self.inner.orders.is_some() {
+            text
+        } else {
+            text + "; no worker runs, the next one goes on with it"
+        }
+    }
+
+    async fn order(&self, order: Order) {
+        if let Some(orders) = &self.inner.orders {
+            // A worker that stops needs no orders: what was recorded waits for the next one.
+            let _ = orders.send(order).await;
+        }
+    }
+
+    async fn ask<T>(&self, order: Order, answer: oneshot::Receiver<T>) -> Result<T, Refused> {
+        if self.inner.orders.is_none() {
+            return Err(no_worker());
+        }
+        self.order(order).await;
+        answer
+            .await
+            .map_err(|_| refused("the worker is stopping: try again when one runs"))
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        let next = match &error {
+            StoreError::Refused(_) => ". Nothing was stored: free space, then try again",
+            StoreError::Corrupt(_) => ". Restore the last backup; `midwatch doctor` says more",
+            StoreError::Closed => ": the worker is stopping",
+            StoreError::Invalid(_) => "",
+        };
+        refused(format!("{error}{next}"))
+    }
+}
+
+fn receipt(receipt: Receipt) -> SendReceipt {
+    let (outcome, event, deliveries, reason) = match receipt {
+        Receipt::Accepted { event, deliveries } => (SendOutcome::Accepted, event, deliveries, None),
+        Receipt::Duplicate { event } => (SendOutcome::Duplicate, event, 0, None),
+        Receipt::Conflict { event } => {
+            let why = "its id or key is known with other content; nothing was stored";
+            (SendOutcome::Conflict, event, 0, Some(why.to_owned()))
+        }
+        Receipt::Held { event, reason } => (SendOutcome::Held, event, 0, Some(reason)),
+        Receipt::Unrouted { event } => (SendOutcome::Unrouted, event, 0, None),
+    };
+    SendReceipt {
+        outcome,
+        event: Some(event),
+        deliveries,
+        reason,
+    }
+}
+
+fn pause_preview(overview: &Overview, path: &str, pausing: bool) -> Preview {
+    let row = overview.paths.iter().find(|row| row.name == path);
+    let mut preview = plain(if pausing {
+        format!("stop attempting {path} until it is resumed")
+    } else {
+        format!("attempt {path} again")
+    });
+    if let Some(row) = row {
+        preview.count = row.counts.backlog();
+        preview.oldest = row.oldest_open;
+        preview.notes = vec![format!("{} wait on it", row.counts.backlog())];
+        if let Some(pause) = &row.pause {
+            preview.notes.push(format!(
+                "paused by {} {} ago: {}",
+                crate::visible::Visible::of(&pause.by),
+                short(overview.at.since(pause.since)),
+                crate::visible::Visible::of(&pause.reason)
+            ));
+        } else if !pausing {
+            preview.notes.push(format!(
+                "it is not paused; its breaker is {}",
+                row.breaker.word()
+            ));
+        }
+    }
+    preview
+}
+
+fn plain(scope: String) -> Preview {
+    Preview {
+        scope,
+        count: 0,
+        oldest: None,
+        verdicts: Vec::new(),
+        high_water: None,
+        notes: Vec::new(),
+    }
+}
+
+fn done(text: String) -> Done {
+    Done {
+        text,
+        batch: None,
+        delivery: None,
+    }
+}
+
+pub(super) fn refused(text: impl Into<String>) -> Refused {
+    Refused { text: text.into() }
+}
+
+fn no_worker() -> Refused {
+    refused(
+        "no worker runs: start one with `midwatch worker`, it reads the configuration as it starts",
+    )
+}
+
+fn no_batch(batch: BatchId) -> Refused {
+    refused(format!("there is no replay {}", batch.0))
+}
+
+fn not_empty(filter: &Filter) -> Result<(), Refused> {
+    if filter.is_empty() {
+        return Err(refused(
+            "an empty filter means everything, and is refused: say which, for example `path:crm state:dead`",
+        ));
+    }
+    Ok(())
+}
+
+fn pins(
+    high_water: Option<DeliveryId>,
+    expected: Option<u64>,
+) -> Result<(DeliveryId, u64), Refused> {
+    match (high_water, expected) {
+        (_, Some(0)) => Err(refused("nothing matches")),
+        (Some(high_water), Some(expected)) => Ok((high_water, expected)),
+        _ => Err(refused(
+            "preview it first: what is confirmed is pinned to what was shown",
+        )),
+    }
+}
+
+fn only_delivery(filter: &Filter) -> Option<DeliveryId> {
+    match &filter.ids[..] {
+        [id] => Some(*id),
+        _ => None,
+    }
+}
+
+fn is_submission_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Refuses an unknown name, with the nearest known one.
+fn known<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Refused> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let near = names
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 2 || *distance * 3 <= known.len())
+        .map(|(_, known)| format!(": did you mean {known}?"))
+        .unwrap_or_default();
+    Err(refused(format!(
+        "there is no {what} called {}{near}",
+        crate::visible::line(name, 60)
+    )))
+}

@@ -1,0 +1,234 @@
+//! The message of an escalation: what a colleague who was not there must know, in plain words.
+//!
+//! Pure: from facts to text. Whatever came from outside is made `Visible` here, and cannot mention anyone in a chat
+//! (Slack's `<!channel>`). Called by the action layer, for the preview and for the thing itself.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::action::{Actor, Refused};
+use super::actions::refused;
+use crate::config::live::Runtime;
+use crate::event::{Event, Origin};
+use crate::ids::PathId;
+use crate::store::view::{Breaker, DeadGroup, DeliveryDetail, Overview, PathRow};
+use crate::store::{Incoming, Route};
+use crate::time::{Timestamp, short};
+use crate::visible::{Visible, line};
+
+/// The type of the internal event.
+pub const EVENT_TYPE: &str = "midwatch.escalation";
+
+/// Dead groups that a message names.
+const GROUPS: usize = 3;
+
+/// Cells of one quoted text.
+const QUOTE: usize = 200;
+
+/// What a message is made of.
+pub(super) struct Facts<'a> {
+    pub runtime: &'a Runtime,
+    pub overview: &'a Overview,
+    pub groups: &'a [DeadGroup],
+    pub path: &'a str,
+    pub delivery: Option<&'a DeliveryDetail>,
+    pub note: &'a str,
+    /// None in a preview.
+    pub actor: Option<&'a Actor>,
+}
+
+/// A message with the way it takes.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub channel: String,
+    pub lines: Vec<String>,
+    page: PathId,
+}
+
+/// Composes the message; refused if the path has nowhere to escalate to.
+pub(super) fn compose(facts: &Facts<'_>) -> Result<Message, Refused> {
+    let config = &facts.runtime.config;
+    let Some(path) = config.path(facts.path) else {
+        return Err(refused("the path is not configured"));
+    };
+    let Some(channel) = &path.escalation else {
+        return Err(refused(format!(
+            "{0} has nowhere to escalate to: set `escalation` in [paths.{0}] to a channel",
+            path.name
+        )));
+    };
+    let Some(page) = facts.runtime.id(&format!("page/{channel}")) else {
+        return Err(refused(format!("the channel {channel} is not configured")));
+    };
+    let mut lines = vec![format!(
+        "{}: {} ({} -> {}) needs help",
+        config.site.name, path.name, path.from, path.to
+    )];
+    let row = (facts.overview.paths.iter()).find(|row| row.name == path.name);
+    if let Some(row) = row {
+        numbers(&mut lines, row, facts.overview.at, path.due);
+    }
+    if let Some(foreign) = &facts.overview.foreign_host {
+        lines.push(format!(
+            "Everything is held: the database is of host {}",
+            line(foreign, QUOTE)
+        ));
+    }
+    for group in (facts.groups.iter())
+        .filter(|group| group.path == path.name)
+        .take(GROUPS)
+    {
+        let mut text = format!("Dead: {} x", group.count);
+        if let Some(class) = group.class {
+            let _ = write!(text, " {class}");
+        }
+        if let Some(status) = group.status {
+            let _ = write!(text, " {status}");
+        }
+        let _ = write!(
+            text,
+            ", {}, last {} ago",
+            line(&group.reason, QUOTE),
+            short(facts.overview.at.since(group.last_seen))
+        );
+        lines.push(text);
+    }
+    if let Some(detail) = facts.delivery {
+        delivery(&mut lines, detail, facts.overview.at);
+    }
+    let mut who = format!("Owner: {}", path.owner);
+    if let Some(runbook) = &path.runbook {
+        let shown = runbook.strip_prefix(&config.base).unwrap_or(runbook);
+        let _ = write!(who, ". Runbook: {}", line(&shown.to_string_lossy(), QUOTE));
+    }
+    lines.push(who);
+    let note = facts.note.trim();
+    if let Some(actor) = facts.actor {
+        lines.push(format!("Escalated by {}", line(&actor.to_string(), QUOTE)));
+    }
+    if !note.is_empty() {
+        let note = Visible::lines_of(note).into_string();
+        lines.push(format!("Note: {note}"));
+    }
+    Ok(Message {
+        channel: channel.clone(),
+        lines,
+        page,
+    })
+}
+
+fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<Duration>) {
+    lines.push(match (&row.pause, &row.breaker) {
+        (Some(pause), _) => format!(
+            "State: paused by {} for {}: {}",
+            line(&pause.by, QUOTE),
+            short(now.since(pause.since)),
+            line(&pause.reason, QUOTE)
+        ),
+        (None, Breaker::Open { since, reason, .. } | Breaker::HalfOpen { since, reason }) => {
+            format!(
+                "State: breaker {} for {}: {}",
+                row.breaker.word(),
+                short(now.since(*since)),
+                line(reason, QUOTE)
+            )
+        }
+        (None, Breaker::Closed) => "State: attempts flow".to_owned(),
+    });
+    lines.push(match row.failure_percent() {
+        Some(percent) => format!(
+            "Failing: {percent:.0} % of {} attempts in five minutes",
+            row.recent.attempts
+        ),
+        None => "Failing: unknown, no attempts in five minutes".to_owned(),
+    });
+    let mut backlog = format!("Backlog: {}", row.counts.backlog());
+    if let Some(oldest) = row.oldest_due {
+        let _ = write!(backlog, ", due for {}", short(now.since(oldest)));
+    }
+    if let (Some(oldest), Some(due)) = (row.oldest_open, due) {
+        let late = oldest + due;
+        if late > now {
+            let _ = write!(backlog, ", first late in {}", short(late.since(now)));
+        } else {
+            let _ = write!(backlog, ", late for {}", short(now.since(late)));
+        }
+    }
+    let _ = write!(
+        backlog,
+        "; dead {}, held {}",
+        row.counts.dead, row.counts.held
+    );
+    lines.push(backlog);
+}
+
+fn delivery(lines: &mut Vec<String>, detail: &DeliveryDetail, now: Timestamp) {
+    let row = &detail.row;
+    let mut text = format!(
+        "Delivery {}: {} {}, {}, accepted {} ago",
+        row.id,
+        line(&row.kind, QUOTE),
+        line(row.subject.as_deref().unwrap_or(&row.event_id), QUOTE),
+        row.state,
+        short(now.since(row.accepted_at))
+    );
+    if let Some(reason) = &row.reason {
+        let _ = write!(text, ": {}", line(reason, QUOTE));
+    }
+    lines.push(text);
+    if let Some(last) = detail.attempts.last() {
+        let status = (last.status).map_or_else(String::new, |status| format!(" {status}"));
+        lines.push(format!(
+            "Last of {} attempts {} ago: {}{status} {}",
+            detail.attempts.len(),
+            short(now.since(last.started_at)),
+            last.class,
+            line(&last.error, QUOTE)
+        ));
+    }
+}
+
+impl Message {
+    /// The text with Slack's three special characters escaped, as its documentation asks: nobody can be mentioned.
+    fn text(&self) -> String {
+        (self.lines.join("\n"))
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    }
+
+    /// The internal event of a submission, routed to the channel's page path.
+    pub fn incoming(&self, submission: &str, now: Timestamp) -> Incoming {
+        let data = serde_json::json!({ "text": self.text() }).to_string();
+        let digest = Sha256::digest(data.as_bytes());
+        let mut short_digest = [0; 16];
+        short_digest.copy_from_slice(&digest[..16]);
+        Incoming {
+            event: Event {
+                source: "midwatch".to_owned(),
+                id: submission.to_owned(),
+                kind: EVENT_TYPE.to_owned(),
+                subject: None,
+                time: Some(now),
+                content_type: Some("application/json".to_owned()),
+                idempotency_key: Some(submission.to_owned()),
+                schema_version: None,
+                extensions: Vec::new(),
+                data: Bytes::from(data),
+                origin: Origin::Internal,
+            },
+            routes: vec![Route {
+                path: self.page,
+                order_key: None,
+                on_dead_continue: false,
+                delay: Duration::ZERO,
+            }],
+            hold: None,
+            hold_on_conflict: false,
+            digest: short_digest,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Applying a changed configuration file: what changed, and what needs a restart.
+//!
+//! Pure. A refused file changes nothing: the old configuration goes on. Called by the worker and by previews.
+
+use std::fmt::{Debug, Display};
+
+use super::action::Refused;
+use crate::config::model::Config;
+
+/// The refusal of a file with errors, all of them.
+pub(super) fn refuse(wrong: &[impl Display]) -> Refused {
+    let mut text = String::from("the configuration was refused, the old one goes on:");
+    for diagnostic in wrong {
+        text.push('\n');
+        text.push_str(&diagnostic.to_string());
+    }
+    Refused { text }
+}
+
+/// What `new` changes, one line each; names only.
+pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut out = Vec::new();
+    if old.site.database != new.site.database {
+        out.push("site.database changed: takes effect with the next worker".to_owned());
+    }
+    if old.site.logs != new.site.logs || old.site.group != new.site.group {
+        out.push("site.logs or site.group changed: takes effect with the next worker".to_owned());
+    }
+    if old.ingest.listen != new.ingest.listen {
+        out.push("ingest.listen changed: takes effect with the next worker".to_owned());
+    }
+    let parts = [
+        ("site", differs(&old.site, &new.site)),
+        ("ingest", differs(&old.ingest, &new.ingest)),
+        ("limits", differs(&old.limits, &new.limits)),
+        ("retention", differs(&old.retention, &new.retention)),
+    ];
+    out.extend(
+        (parts.iter())
+            .filter(|(_, changed)| *changed)
+            .map(|(part, _)| format!("[{part}] changed")),
+    );
+    named(&mut out, "system", &old.systems, &new.systems);
+    named(&mut out, "channel", &old.channels, &new.channels);
+    let paths = |config: &Config| {
+        (config.paths.iter())
+            .map(|path| (path.name.clone(), path.clone()))
+            .collect::<Vec<_>>()
+    };
+    let (before, after) = (paths(old), paths(new));
+    named(&mut out, "path", pairs(&before), pairs(&after));
+    let jobs = |config: &Config| {
+        (config.reconcile.iter())
+            .map(|job| (job.name.clone(), job.clone()))
+            .collect::<Vec<_>>()
+    };
+    let (before, after) = (jobs(old), jobs(new));
+    named(&mut out, "reconciliation", pairs(&before), pairs(&after));
+    if out.is_empty() {
+        out.push(if old.text == new.text {
+            "nothing changed".to_owned()
+        } else {
+            "only comments or spelling changed".to_owned()
+        });
+    }
+    out
+}
+
+fn pairs<T>(list: &[(String, T)]) -> impl Iterator<Item = (&String, &T)> + Clone {
+    list.iter().map(|(name, value)| (name, value))
+}
+
+fn differs(old: &impl Debug, new: &impl Debug) -> bool {
+    format!("{old:?}") != format!("{new:?}")
+}
+
+fn named<'a, T: Debug + 'a>(
+    out: &mut Vec<String>,
+    what: &str,
+    old: impl IntoIterator<Item = (&'a String, &'a T), IntoIter: Clone>,
+    new: impl IntoIterator<Item = (&'a String, &'a T), IntoIter: Clone>,
+) {
+    let (old, new) = (old.into_iter(), new.into_iter());
+    for (name, value) in new.clone() {
+        match old.clone().find(|(known, _)| *known == name) {
+            None => out.push(format!("{what} {name} added")),
+            Some((_, before)) if differs(before, value) => {
+                out.push(format!("{what} {name} changed"));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, _) in old {
+        if !new.clone().any(|(known, _)| known == name) {
+            out.push(format!("{what} {name} removed"));
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! The action layer, the socket and its clients, over a real store and a real socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::action::{Action, Submission};
+use super::wire::{Hello, PeerKind, SendOutcome, VERSION};
+use super::worker::{Worker, WorkerOptions};
+use super::*;
+use crate::config::model::Config;
+use crate::queue::filter::Filter;
+use crate::store::view::{LogRow, Overview};
+
+const CONFIG: &str = r#"
+[site]
+name = "Nordlys Coffee"
+database = "midwatch.db"
+
+[ingest]
+listen = "127.0.0.1:0"
+
+[systems.shop]
+[systems.crm]
+url = "http://127.0.0.1:9"
+private = true
+
+[channels.slack.ops]
+webhook = "env:MIDWATCH_TEST_NO_SUCH_SECRET"
+
+[paths.crm]
+route = "shop -> crm"
+events = ["order.*"]
+owner = "anna"
+url = "/orders"
+escalation = "slack:ops"
+
+[paths.quiet]
+route = "shop -> crm"
+events = ["quiet.*"]
+owner = "bo"
+url = "/quiet"
+"#;
+
+/// A folder with a configuration, and a worker on it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("midwatch.toml"), CONFIG).unwrap();
+        Self { folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("midwatch.toml")
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("midwatch.db")
+    }
+
+    fn config(&self) -> Config {
+        crate::config::load(&self.file()).unwrap().config
+    }
+
+    async fn worker(&self) -> Worker {
+        Worker::start(self.config(), WorkerOptions::default())
+            .await
+            .unwrap()
+    }
+
+    async fn attach(&self, name: &str) -> Client {
+        Client::reach(&self.database(), who(name, false))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    fn log(&self) -> Vec<LogRow> {
+        let reader = crate::store::Reader::open(&self.database()).unwrap();
+        reader.log(None, 100).unwrap()
+    }
+
+    fn overview(&self) -> Overview {
+        let reader = crate::store::Reader::open(&self.database()).unwrap();
+        reader.overview().unwrap()
+    }
+}
+
+fn who(name: &str, read_only: bool) -> Who {
+    Who::new(Some(name.into()), PeerKind::Command, read_only, |_| None)
+}
+
+fn submission(action: Action) -> Submission {
+    Submission {
+        id: submission_id().unwrap(),
+        action,
+        high_water: None,
+        expected: None,
+    }
+}
+
+fn pause(path: &str) -> Action {
+    Action::Pause {
+        path: path.into(),
+        reason: "deploy".into(),
+    }
+}
+
+fn event(id: &str) -> Box<RawValue> {
+    let text = format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"shop","type":"order.created","data":{{"n":1}}}}"#
+    );
+    RawValue::from_string(text).unwrap()
+}
+
+/// Waits for a condition on the client's link, with a deadline.
+async fn linked(client: &Client, wanted: impl Fn(&Link) -> bool) -> Link {
+    let mut link = client.link();
+    let found = link.wait_for(|link| wanted(link));
+    tokio::time::timeout(Duration::from_secs(10), found)
+        .await
+        .unwrap()
+        .unwrap()
+        .clone()
+}
+
+#[tokio::test]
+async fn an_action_over_the_socket_is_done_once_and_audited_with_uid_and_name() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let anna = place.attach("anna").await;
+    let pause = submission(pause("crm"));
+    let first = anna.submit(pause.clone()).await.unwrap();
+    let again = anna.submit(pause).await.unwrap();
+    assert_eq!(first, again);
+    let rows: Vec<LogRow> = (place.log().into_iter())
+        .filter(|row| row.kind == "pause")
+        .collect();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let uid = rustix::process::getuid().as_raw();
+    assert!(rows[0].actor.contains("anna") && rows[0].actor.contains(&uid.to_string()));
+    assert!(rows[0].text.contains("deploy"));
+    let paused = |overview: &Overview| {
+        let row = overview.paths.iter().find(|row| row.name == "crm").unwrap();
+        row.pause.clone()
+    };
+    assert!(paused(&place.overview()).unwrap().by_person);
+    anna.submit(submission(Action::Resume { path: "crm".into() }))
+        .await
+        .unwrap();
+    assert_eq!(paused(&place.overview()), None);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn what_must_not_happen_is_refused_with_words() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let client = place.attach("anna").await;
+    let replay = |filter: &str, canary, pace| Action::Replay {
+        filter: filter.parse().unwrap(),
+        canary,
+        pace,
+        skip_risky: true,
+    };
+    let file = place.file();
+    for (action, words) in [
+        (replay("", 1, 1.0), "empty filter"),
+        (replay("state:dead", 0, 1.0), "canary"),
+        (replay("state:dead", 1, f64::NAN), "pace"),
+        (replay("state:dead", 1, 0.0), "pace"),
+        (replay("state:dead", 1, 1.0), "preview it first"),
+        (
+            Action::Cancel {
+                filter: Filter::default(),
+                reason: String::new(),
+            },
+            "empty filter",
+        ),
+        (pause("cmr"), "did you mean crm?"),
+        (
+            Action::Escalate {
+                path: "quiet".into(),
+                delivery: None,
+                note: String::new(),
+            },
+            "nowhere to escalate",
+        ),
+        (Action::Reconcile { job: "x".into() }, "no reconciliation"),
+        (Action::Backup { file }, "exists already"),
+        (
+            Action::Backup {
+                file: "relative.db".into(),
+            },
+            "whole path",
+        ),
+    ] {
+        let refused = client.submit(submission(action.clone())).await.unwrap_err();
+        assert!(refused.text.contains(words), "{action:?}: {refused}");
+    }
+    let mut odd = submission(pause("crm"));
+    odd.id = "1; drop table".into();
+    assert!(client.submit(odd).await.is_err());
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_read_only_client_sees_and_cannot_act_even_if_it_tries_by_hand() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let client = Client::reach(&place.database(), who("eve", true))
+        .await
+        .unwrap()
+        .unwrap();
+    client.preview(pause("crm")).await.unwrap();
+    assert!(client.submit(submission(pause("crm"))).await.is_err());
+    assert!(client.send(vec![event("1")]).await.is_err());
+
+    let stream = socket::connect(&place.database()).await.unwrap();
+    let (read, mut write) = stream.into_split();
+    let mut reader = wire::FrameReader::new(tokio::io::BufReader::new(read));
+    wire::write_frame(&mut write, &hello(VERSION))
+        .await
+        .unwrap();
+    let request = wire::ClientFrame::Request {
+        id: 1,
+        request: Box::new(wire::Request::Submit(submission(pause("crm")))),
+    };
+    wire::write_frame(&mut write, &request).await.unwrap();
+    loop {
+        let frame = reader.next::<wire::WorkerFrame>().await.unwrap().unwrap();
+        if let wire::WorkerFrame::Answer { id: 1, result } = frame {
+            assert!(result.unwrap_err().text.contains("read-only"));
+            break;
+        }
+    }
+    worker.drain().await;
+}
+
+fn hello(protocol: u32) -> wire::ClientFrame {
+    wire::ClientFrame::Hello(Hello {
+        protocol,
+        version: "9.9.9".into(),
+        name: "eve".into(),
+        from: None,
+        kind: PeerKind::Console,
+        read_only: true,
+    })
+}
+
+#[tokio::test]
+async fn another_version_of_the_frames_is_refused_with_words() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let stream = socket::connect(&place.database()).await.unwrap();
+    let (read, mut write) = stream.into_split();
+    let mut reader = wire::FrameReader::new(tokio::io::BufReader::new(read));
+    wire::write_frame(&mut write, &hello(VERSION + 1))
+        .await
+        .unwrap();
+    let answer = reader.next::<wire::WorkerFrame>().await.unwrap();
+    let Some(wire::WorkerFrame::Refused(refused)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(refused.text.contains("same binary"), "{refused}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_holds_nobody_up() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let mut deaf = socket::connect(&place.database()).await.unwrap();
+    let mut frames = serde_json::to_vec(&hello(VERSION)).unwrap();
+    frames.push(b'\n');
+    deaf.write_all(&frames).await.unwrap();
+    let client = place.attach("anna").await;
+    let started = tokio::time::Instant::now();
+    for n in 0..50 {
+        let receipts = client.send(vec![event(&n.to_string())]).await.unwrap();
+        assert_eq!(receipts[0].outcome, SendOutcome::Accepted);
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+    let mut bytes = Vec::new();
+    worker.drain().await;
+    // It had a welcome and a few coalesced pushes waiting, not one for each of the fifty commits.
+    deaf.read_to_end(&mut bytes).await.unwrap();
+    let pushes = String::from_utf8(bytes).unwrap();
+    assert!(pushes.matches("changed").count() < 50, "{pushes}");
+}
+
+#[tokio::test]
+async fn sent_events_are_durable_known_again_and_bad_ones_refused_in_place() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let client = worker.client();
+    let junk = RawValue::from_string("{\"id\":1}".into()).unwrap();
+    let receipts = client
+        .send(vec![event("a"), junk, event("b"), event("a")])
+        .await
+        .unwrap();
+    let outcomes: Vec<SendOutcome> = receipts.iter().map(|receipt| receipt.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [
+            SendOutcome::Accepted,
+            SendOutcome::Refused,
+            SendOutcome::Accepted,
+            SendOutcome::Duplicate
+        ]
+    );
+    assert_eq!(place.overview().events, 2);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn everyone_sees_who_else_is_here_and_what_they_do() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let (anna, bo) = (place.attach("anna").await, place.attach("bo").await);
+    let mut changes = bo.changes();
+    anna.doing("reads the runbook");
+    let seen = async {
+        loop {
+            let peers = bo.peers();
+            if peers.len() == 1 && peers[0].doing == "reads the runbook" {
+                return peers[0].clone();
+            }
+            changes.changed().await.unwrap();
+        }
+    };
+    let peer = tokio::time::timeout(Duration::from_secs(10), seen)
+        .await
+        .unwrap();
+    assert_eq!(peer.actor.name, "anna");
+    drop(anna);
+    let alone = async {
+        while !bo.peers().is_empty() {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), alone)
+        .await
+        .unwrap();
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_client_outlives_its_worker_and_finds_the_next_one() {
+    let place = Place::new();
+    let first = place.worker().await;
+    let inside = first.client();
+    let attached = place.attach("anna").await;
+    assert!(inside.is_local() && !attached.is_local());
+    first.drain().await;
+    for client in [&inside, &attached] {
+        linked(
+            client,
+            |link| matches!(link, Link::Away(why) if !why.is_empty()),
+        )
+        .await;
+        let refused = client.submit(submission(pause("crm"))).await.unwrap_err();
+        assert!(refused.text.contains("midwatch worker"), "{refused}");
+    }
+    assert!(!socket_of(&place.database()).exists());
+    let second = place.worker().await;
+    for client in [&inside, &attached] {
+        linked(client, |link| matches!(link, Link::Attached(_))).await;
+        client.submit(submission(pause("crm"))).await.unwrap();
+    }
+    second.drain().await;
+}
+
+#[tokio::test]
+async fn a_second_worker_is_refused_and_a_drain_can_be_asked_for() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let second = Worker::start(place.config(), WorkerOptions::default()).await;
+    let error = second.unwrap_err().to_string();
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    let client = place.attach("anna").await;
+    client.submit(submission(Action::Drain)).await.unwrap();
+    worker.drain_asked().await;
+    worker.drain().await;
+    assert_eq!(place.overview().worker.state, "stopped");
+}
+
+#[tokio::test]
+async fn a_good_file_is_applied_and_a_bad_one_refused_while_the_old_goes_on() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let client = place.attach("anna").await;
+    std::fs::write(
+        place.file(),
+        CONFIG.replace("[paths.quiet]", "[paths.calm]"),
+    )
+    .unwrap();
+    let preview = client.preview(Action::Reload).await.unwrap();
+    assert_eq!(
+        preview.notes[..2],
+        ["path calm added", "path quiet removed"]
+    );
+    client.submit(submission(Action::Reload)).await.unwrap();
+    assert!(worker.live().borrow().id("calm").is_some());
+
+    std::fs::write(place.file(), CONFIG.replace("owner", "onwer")).unwrap();
+    let refused = client.submit(submission(Action::Reload)).await.unwrap_err();
+    assert!(refused.text.contains("onwer"), "{refused}");
+    assert!(worker.live().borrow().id("calm").is_some());
+    client.submit(submission(pause("calm"))).await.unwrap();
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn an_escalation_says_what_a_colleague_must_know_and_cannot_mention_anyone() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let client = place.attach("anna").await;
+    client.submit(submission(pause("crm"))).await.unwrap();
+    client
+        .send(vec![event("<!channel>\u{202e}")])
+        .await
+        .unwrap();
+    let id = "1-1".parse().unwrap();
+    let escalate = Action::Escalate {
+        path: "crm".into(),
+        delivery: Some(id),
+        note: "please <!here> call\nme".into(),
+    };
+    let preview = client.preview(escalate.clone()).await.unwrap();
+    let text = preview.notes.join("\n");
+    for part in [
+        "Nordlys Coffee: crm",
+        "paused by anna",
+        "Backlog: 1",
+        "Owner: anna",
+        "1-1",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains('\u{202e}'));
+    let escalate = submission(escalate);
+    let done = client.submit(escalate.clone()).await.unwrap();
+    assert_eq!(client.submit(escalate).await.unwrap(), done);
+    let reader = worker.store().reader().unwrap();
+    let page = reader.delivery(done.delivery.unwrap()).unwrap().unwrap();
+    assert_eq!(page.row.path, "page/slack:ops");
+    assert_eq!(page.row.kind, ESCALATION);
+    let body: serde_json::Value = serde_json::from_slice(&page.data.unwrap()).unwrap();
+    let sent = body["text"].as_str().unwrap();
+    assert!(
+        !sent.contains('<') && sent.contains("&lt;!here&gt;"),
+        "{sent}"
+    );
+    assert!(sent.contains("Escalated by anna"), "{sent}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn without_a_worker_an_action_is_recorded_for_the_next_one() {
+    let place = Place::new();
+    let offline = Offline::open(place.config(), who("anna", false))
+        .await
+        .unwrap();
+    let client = offline.client();
+    client.submit(submission(pause("crm"))).await.unwrap();
+    let receipts = client.send(vec![event("1")]).await.unwrap();
+    assert_eq!(receipts[0].outcome, SendOutcome::Accepted);
+    for only_with_worker in [Action::Reload, Action::Drain] {
+        let refused = client
+            .submit(submission(only_with_worker))
+            .await
+            .unwrap_err();
+        assert!(refused.text.contains("no worker"), "{refused}");
+    }
+    let copy = place.folder.path().join("copy.db");
+    client
+        .submit(submission(Action::Backup { file: copy.clone() }))
+        .await
+        .unwrap();
+    offline.close().await;
+    assert_eq!(
+        crate::store::Reader::open(&copy)
+            .unwrap()
+            .overview()
+            .unwrap()
+            .events,
+        1
+    );
+    let worker = place.worker().await;
+    let row = place
+        .overview()
+        .paths
+        .into_iter()
+        .find(|row| row.name == "crm")
+        .unwrap();
+    assert!(row.pause.is_some() && row.counts.backlog() == 1);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn the_socket_is_private_and_works_at_the_end_of_a_very_long_path() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let deep = place.folder.path().join("x".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let text = CONFIG.replace(
+        "database = \"midwatch.db\"",
+        &format!("database = \"{}/midwatch.db\"", "x".repeat(120)),
+    );
+    std::fs::write(place.file(), text).unwrap();
+    let worker = place.worker().await;
+    let database = deep.join("midwatch.db");
+    let client = Client::reach(&database, who("anna", false)).await.unwrap();
+    assert!(client.is_some());
+    let mode = |file: &Path| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&socket_of(&database)), 0o600);
+    worker.drain().await;
+}
