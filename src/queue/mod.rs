@@ -4,10 +4,12 @@ pub mod breaker;
 pub mod budget;
 pub mod classify;
 pub mod decide;
+pub mod dispatch;
 pub mod filter;
 pub mod fingerprint;
 pub mod model;
 pub mod render;
+pub mod replay;
 pub mod route;
 pub mod schedule;
 

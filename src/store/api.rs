@@ -358,13 +358,26 @@ impl Store {
         .await
     }
 
-    /// Settles what ended and claims what is due, in one commit.
+    /// Settles what ended and claims what is due, in one commit. A settlement without an attempt that carries the fence of a
+    /// death takes that death back.
     pub async fn turn(
         &self,
         settlements: Vec<Settlement>,
         wants: Vec<Want>,
     ) -> Result<Turn, StoreError> {
         self.call(move |work| super::turn::turn(work, &settlements, &wants))
+            .await
+    }
+
+    /// The clock was set back: deliveries of `path` that are due after `beyond` become due sooner by `by`, though not before
+    /// now. Returns how many.
+    pub async fn hasten(
+        &self,
+        path: PathId,
+        beyond: Timestamp,
+        by: Duration,
+    ) -> Result<u64, StoreError> {
+        self.call(move |work| super::turn::hasten(work, path, beyond, by))
             .await
     }
 

@@ -63,7 +63,7 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         )
         .optional()?;
     let Some(current) = current else {
-        return Ok(false);
+        return take_back(work, settlement);
     };
     let (state, due, reason) = match &settlement.next {
         Next::Delivered => (State::Delivered, work.now, None),
@@ -144,6 +144,58 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         }
     }
     Ok(true)
+}
+
+/// Takes a death back: the attempt that killed the delivery turned out to be the receiver's fault (it refuses everything),
+/// so the delivery is ready again and the attempt costs nothing. Only while nothing else has happened to it since, and
+/// not in a replay batch, which has counted it and stops itself. False if there is nothing to take back.
+fn take_back(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
+    let (None, Next::Retry { due }) = (&settlement.attempt, &settlement.next) else {
+        return Ok(false);
+    };
+    let (id, fence) = (settlement.delivery, settlement.fence);
+    let found: Option<(PathId, Option<String>)> = work
+        .connection
+        .prepare_cached(
+            "SELECT path, order_key FROM delivery
+             WHERE id = ?1 AND state = 4 AND epoch = ?2 AND generation = ?3 AND attempt = ?4 AND batch IS NULL",
+        )?
+        .query_row(
+            params![id.0, fence.epoch, fence.generation, fence.attempt],
+            |row| Ok((PathId(row.get(0)?), row.get(1)?)),
+        )
+        .optional()?;
+    let Some((path, key)) = found else {
+        return Ok(false);
+    };
+    let state = match &key {
+        Some(key) => order::reopen(work, id, path, key)?,
+        None => State::Ready,
+    };
+    work.connection
+        .prepare_cached(
+            "UPDATE delivery SET state = ?2, due = ?3, changed = ?4, charged = max(charged - 1, 0), open = 1,
+             reason = 'taken back: the receiver refuses everything' WHERE id = ?1",
+        )?
+        .execute(params![id.0, state.code(), due.0, work.now.0])?;
+    work.moved(path, Some(State::Dead), Some(state));
+    Ok(true)
+}
+
+/// Makes deliveries of `path` that are due after `beyond` due sooner by `by`, though not before now: the clock was set back.
+pub(super) fn hasten(
+    work: &mut Work<'_>,
+    path: PathId,
+    beyond: Timestamp,
+    by: std::time::Duration,
+) -> Result<u64, Fault> {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    let changed = work
+        .connection
+        .prepare_cached("UPDATE delivery SET due = max(?4, due - ?3) WHERE state = 0 AND path = ?1 AND due > ?2")?
+        .execute(params![path.0, beyond.0, by, work.now.0])? as u64;
+    work.woke |= changed > 0;
+    Ok(changed)
 }
 
 struct Current {

@@ -1,0 +1,205 @@
+//! The dispatcher's attempts: which begin, and what follows when they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{self, JoinError};
+
+use super::attempt::{self, End, Plan};
+use super::keeper::Errand;
+use super::{Dispatcher, lane};
+use crate::ids::PathId;
+use crate::queue::breaker::{Brake, Gate, Notice};
+use crate::queue::decide::{self, Ended};
+use crate::queue::model::{Claimed, Class, Next, Settlement};
+use crate::time::Timestamp;
+
+/// How long a delivery waits whose rendered request could not be kept.
+const NOT_KEPT: Duration = Duration::from_secs(1);
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Flying {
+    pub(super) claimed: Arc<Claimed>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) started_at: Timestamp,
+    pub(super) probe: bool,
+}
+
+impl Dispatcher {
+    /// Begins what was claimed and has a slot, round robin over the paths. Suspects first, each with nothing beside it.
+    pub(super) fn begin(&mut self) {
+        if self.stopping.is_some() || self.alone {
+            return;
+        }
+        if let Some(suspect) = self.suspects.pop_front() {
+            if !self.tasks.is_empty() {
+                self.suspects.push_front(suspect);
+            } else if let Some(index) = self.index.get(&suspect.path).copied() {
+                self.alone = true;
+                self.fly(index, suspect, true);
+            } else {
+                self.pending.push(decide::hand_back(&suspect));
+            }
+            return;
+        }
+        let now = self.now();
+        let mut begun = true;
+        while begun {
+            begun = false;
+            for offset in 0..self.lines.len() {
+                let index = (self.cursor + offset) % self.lines.len();
+                let line = &self.lines[index];
+                if line.waiting.is_empty() || line.running >= line.plan.path.concurrency {
+                    continue;
+                }
+                let of_lane = lane(&line.plan);
+                if self.running[of_lane] >= self.slots(of_lane) {
+                    continue;
+                }
+                let free = match line.gate(now) {
+                    Gate::Flow => true,
+                    Gate::Probe => line.running == 0,
+                    Gate::Shut(_) => false,
+                };
+                if free && let Some(claimed) = self.lines[index].waiting.pop_front() {
+                    self.fly(index, claimed, false);
+                    begun = true;
+                }
+            }
+        }
+    }
+
+    /// Begins one attempt.
+    fn fly(&mut self, index: usize, claimed: Arc<Claimed>, alone: bool) {
+        let now = self.now();
+        let line = &mut self.lines[index];
+        let probe = line.gate(now) == Gate::Probe;
+        let notice = probe
+            .then(|| line.brake.probing(now, &line.plan.path.breaker))
+            .flatten();
+        let plan = Arc::clone(&line.plan);
+        line.running += 1;
+        self.running[lane(&plan)] += 1;
+        self.tell(claimed.path, notice);
+        let flying = Flying {
+            claimed: Arc::clone(&claimed),
+            plan: Arc::clone(&plan),
+            started_at: now,
+            probe,
+        };
+        let shared = Arc::clone(&self.shared);
+        let task = self.tasks.spawn(async move {
+            if alone {
+                // Only what is known to run alone may be blamed for a crash.
+                let marked = shared.store.mark_alone(claimed.delivery, claimed.fence);
+                if marked.await.is_err() {
+                    return End::NotSent;
+                }
+            }
+            attempt::run(plan, claimed, shared, probe).await
+        });
+        self.flying.insert(task.id(), flying);
+    }
+
+    /// An attempt's task ended: with an outcome, without having sent anything, or by a panic.
+    pub(super) fn landed(&mut self, joined: Result<(task::Id, End), JoinError>) {
+        let (id, end) = match joined {
+            Ok((id, end)) => (id, Some(end)),
+            Err(error) => {
+                tracing::error!(error = ?error.to_string(), "an attempt's task failed; its outcome is unknown");
+                (error.id(), None)
+            }
+        };
+        let Some(flying) = self.flying.remove(&id) else {
+            return;
+        };
+        self.alone = false;
+        let of_lane = lane(&flying.plan);
+        self.running[of_lane] = self.running[of_lane].saturating_sub(1);
+        let path = flying.claimed.path;
+        if let Some(line) = self.line(path) {
+            line.running = line.running.saturating_sub(1);
+        }
+        match end {
+            Some(End::Ended(ended)) => self.ended(&flying, *ended),
+            Some(End::NotSent) => {
+                let due = self.now() + NOT_KEPT;
+                self.pending.push(Settlement {
+                    next: Next::Retry { due },
+                    ..decide::hand_back(&flying.claimed)
+                });
+                self.unused(path, 1);
+            }
+            None => {
+                let lost = flying.plan.lost(
+                    &flying.claimed,
+                    flying.started_at,
+                    self.now(),
+                    "midwatch itself failed during the attempt; the log says where",
+                    flying.probe,
+                );
+                self.ended(&flying, lost);
+            }
+        }
+    }
+
+    /// Decides what follows from an attempt.
+    fn ended(&mut self, flying: &Flying, ended: Ended) {
+        let plan = &flying.plan;
+        let path = flying.claimed.path;
+        trace(flying, &ended);
+        let (class, asked, duration) = (ended.judged.class, ended.judged.asked, ended.duration);
+        let mut spare = Brake::default();
+        let line = self.line(path);
+        let known = line.is_some();
+        let brake = match line {
+            Some(line) => {
+                line.took(duration);
+                if class == Class::Throttled
+                    && let (Some(budget), Some(asked)) = (&line.budget, asked)
+                {
+                    budget.throttled(asked);
+                }
+                &mut line.brake
+            }
+            // Its path was removed meanwhile: there is nothing left to brake.
+            None => &mut spare,
+        };
+        let decision = decide::decide(&flying.claimed, ended, &plan.path, brake);
+        self.pending.push(decision.settlement);
+        self.pending.extend(decision.taken_back);
+        if known && !decision.notices.is_empty() {
+            self.tell(path, decision.notices);
+            self.hand_back_if_shut(path);
+        }
+    }
+
+    /// Has changes of the brakes stored and logged.
+    fn tell(&mut self, path: PathId, notices: impl IntoIterator<Item = Notice>) {
+        for notice in notices {
+            if let Some(line) = self.line(path) {
+                line.version += 1;
+            }
+            self.errand(Errand::Keep(path, notice));
+        }
+    }
+}
+
+/// The one line that each attempt leaves in the log: no payload, nothing from outside.
+fn trace(flying: &Flying, ended: &Ended) {
+    let claimed = &flying.claimed;
+    tracing::info!(
+        target: "midwatch::attempt",
+        event = claimed.delivery.event().0,
+        delivery = %claimed.delivery,
+        path = ?flying.plan.path.name,
+        generation = claimed.fence.generation,
+        attempt = claimed.fence.attempt,
+        class = ended.judged.class.word(),
+        status = ended.judged.status,
+        duration_ms = ended.duration.as_millis() as u64,
+        key = ended.key,
+        probe = ended.probe,
+    );
+}
