@@ -4,6 +4,7 @@
 //! `MIDWATCH_WRITE_EXPECTED=1 cargo test --test config` writes the expected files anew; read the difference before committing it.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use midwatch::config::{self, report};
 
@@ -82,4 +83,52 @@ fn every_invalid_file_is_refused_with_exactly_the_expected_words() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Runs the real binary in a folder.
+fn midwatch(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_midwatch"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("MIDWATCH_CONFIG")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_check_command_says_the_same_of_every_file_and_exits_by_it() {
+    let mut faults = Vec::new();
+    for (folder, code) in [("valid", 0), ("invalid", 1)] {
+        for file in fixtures(folder) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let output = midwatch(file.parent().unwrap(), &["check", "--config", name]);
+            let text = shown(&String::from_utf8(output.stdout).unwrap(), &file);
+            let expected = std::fs::read_to_string(file.with_extension("expected"))
+                .unwrap_or_else(|_| "the configuration is good\n".to_owned());
+            if output.status.code() != Some(code) || text != expected {
+                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+                faults.push(format!("{name}: {}\n{text}{errors}", output.status));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_first_evening_begins_with_init_and_a_good_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = midwatch(folder.path(), &["init", "shop"]);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("wrote shop/midwatch.toml"), "{said}");
+    assert!(
+        said.contains("wrote shop/runbooks/receiver-down.md"),
+        "{said}"
+    );
+    let output = midwatch(&folder.path().join("shop"), &["check"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "the configuration is good\n"
+    );
+    assert!(output.status.success());
 }
