@@ -26,6 +26,8 @@ use crate::config::live::{Live, Runtime};
 use crate::config::model::Config;
 use crate::http::Outbound;
 use crate::ingest::{self, Intake};
+use crate::queue::dispatch::{self, DispatchHandle};
+use crate::queue::replay::{self, ReplayHandle};
 use crate::reconcile::{self, ReconcileHandle};
 use crate::store::view::Severity;
 use crate::store::{Health, LogEntry, Started, Store};
@@ -86,6 +88,8 @@ struct Inner {
 /// The loops that deliver.
 #[derive(Debug, Clone)]
 struct Engine {
+    dispatch: DispatchHandle,
+    replay: ReplayHandle,
     reconcile: ReconcileHandle,
 }
 
@@ -172,7 +176,7 @@ impl Worker {
         };
         worker.announce(&started).await;
         if started.foreign_host.is_none() {
-            worker.start_engine();
+            worker.start_engine(started);
         }
         let door = tokio::spawn(ingest::server::serve(
             listener,
@@ -275,6 +279,7 @@ impl Worker {
         let engine = self.engine().take();
         if let Some(engine) = engine {
             let ended = async {
+                engine.dispatch.drained().await;
                 engine.reconcile.stopped().await;
             };
             if tokio::time::timeout(DRAIN_LIMIT, ended).await.is_err() {
@@ -335,11 +340,20 @@ impl Worker {
         (self.inner.engine.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start_engine(&self) {
+    fn start_engine(&self, started: Started) {
         let inner = &self.inner;
         let stop = &inner.claims;
         let live = inner.live.subscribe();
+        let batches = started.batches.clone();
         let engine = Engine {
+            dispatch: dispatch::spawn(
+                inner.store.clone(),
+                live.clone(),
+                inner.outbound.clone(),
+                started,
+                stop.clone(),
+            ),
+            replay: replay::spawn(inner.store.clone(), live.clone(), batches, stop.clone()),
             reconcile: reconcile::spawn(
                 inner.store.clone(),
                 live,
@@ -363,6 +377,8 @@ impl Worker {
         while let Some(order) = orders.recv().await {
             let engine = self.engine().clone();
             match (order, engine) {
+                (Order::PathChanged(path), Some(engine)) => engine.dispatch.path_changed(path),
+                (Order::Batch(batch), Some(engine)) => engine.replay.started(batch),
                 (Order::Reconcile(job, reply), Some(engine)) => {
                     let _ = reply.send(engine.reconcile.run_now(&job));
                 }
@@ -375,15 +391,13 @@ impl Worker {
                 }
                 (Order::Adopted, None) if !self.inner.claims.is_cancelled() => {
                     match self.inner.store.begin_work(self.inner.service).await {
-                        Ok(_) => self.start_engine(),
+                        Ok(started) => self.start_engine(started),
                         Err(error) => tracing::error!(%error, "cannot begin to work"),
                     }
                 }
                 (Order::Drain, _) => self.inner.drain_asked.cancel(),
                 // Held, or adopted already: the store has it, the next start reads it.
-                (Order::PathChanged(path), _) => tracing::debug!(?path, "changed"),
-                (Order::Batch(batch), _) => tracing::debug!(?batch, "changed"),
-                (Order::Adopted, _) => {}
+                (Order::PathChanged(_) | Order::Batch(_) | Order::Adopted, _) => {}
             }
         }
     }
