@@ -1,5 +1,5 @@
-//! `GET /metrics`: Prometheus text (exposition format 0.0.4), from the store's own overview; no counting of its own but
-//! of answers given. Names, with their units, are the constants' documentation below; they do not change.
+//! `GET /metrics`: Prometheus text (exposition format 0.0.4), from the store's own overview; it counts nothing itself but
+//! the answers given. These names do not change:
 //!
 //! | name | type | labels | meaning |
 //! |---|---|---|---|
