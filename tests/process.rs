@@ -1,0 +1,590 @@
+//! The real binary as a process: start, act, drain, reload, take over, hang up, and die at any moment.
+//!
+//! Receivers are loopback servers of this test; it ends only processes that it started.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_midwatch");
+
+/// No single thing may take longer than this.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// One request as the receiver saw it.
+#[derive(Debug, Clone)]
+struct Seen {
+    key: String,
+    body: String,
+}
+
+/// A receiver on loopback that answers 200, at once or once it is let go.
+#[derive(Clone)]
+struct Receiver {
+    address: SocketAddr,
+    state: Arc<(Mutex<ReceiverState>, Condvar)>,
+}
+
+#[derive(Default)]
+struct ReceiverState {
+    seen: Vec<Seen>,
+    under_way: usize,
+    holding: bool,
+    slow: Duration,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let receiver = Self {
+            address: listener.local_addr().unwrap(),
+            state: Arc::default(),
+        };
+        let serving = receiver.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = serving.clone();
+                std::thread::spawn(move || serving.serve(stream));
+            }
+        });
+        receiver
+    }
+
+    /// One connection, request after request; ends without a word when the sender dies.
+    fn serve(&self, stream: TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        let mut stream = stream;
+        loop {
+            let (headers, body) = read_message(&mut reader)?;
+            let (lock, changed) = &*self.state;
+            let mut state = lock.lock().unwrap();
+            state.seen.push(Seen {
+                key: headers.get("idempotency-key").cloned().unwrap_or_default(),
+                body: String::from_utf8(body).ok()?,
+            });
+            state.under_way += 1;
+            changed.notify_all();
+            while state.holding {
+                state = changed.wait(state).unwrap();
+            }
+            let slow = state.slow;
+            if !slow.is_zero() {
+                // A receiver that takes its time: what is tested is a sender that dies meanwhile.
+                state = changed.wait_timeout(state, slow).unwrap().0;
+            }
+            state.under_way -= 1;
+            changed.notify_all();
+            drop(state);
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .ok()?;
+        }
+    }
+
+    fn set(&self, change: impl FnOnce(&mut ReceiverState)) {
+        let (lock, changed) = &*self.state;
+        change(&mut lock.lock().unwrap());
+        changed.notify_all();
+    }
+
+    /// Waits until the receiver's state satisfies `wanted`.
+    fn wait(&self, what: &str, wanted: impl Fn(&ReceiverState) -> bool) {
+        assert!(self.wait_for(DEADLINE, wanted), "not in time: {what}");
+    }
+
+    fn wait_for(&self, limit: Duration, wanted: impl Fn(&ReceiverState) -> bool) -> bool {
+        let (lock, changed) = &*self.state;
+        let state = lock.lock().unwrap();
+        let (_state, timeout) = changed
+            .wait_timeout_while(state, limit, |state| !wanted(state))
+            .unwrap();
+        !timeout.timed_out()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.state.0.lock().unwrap().seen.clone()
+    }
+}
+
+/// Reads the head and the body of one HTTP/1.1 message with a content-length.
+fn read_message(reader: &mut impl BufRead) -> Option<(HashMap<String, String>, Vec<u8>)> {
+    let mut headers = HashMap::new();
+    let mut line = String::new();
+    if reader.read_line(&mut line).ok()? == 0 {
+        return None;
+    }
+    headers.insert(String::new(), line.trim_end().to_owned());
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length = headers
+        .get("content-length")
+        .map_or(Ok(0), |text| text.parse());
+    let mut body = vec![0; length.ok()?];
+    reader.read_exact(&mut body).ok()?;
+    Some((headers, body))
+}
+
+/// A folder with a configuration whose one path leads to a receiver.
+struct Place {
+    folder: tempfile::TempDir,
+    receiver: Receiver,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+            receiver: Receiver::start(),
+        };
+        place.configure("");
+        place
+    }
+
+    fn configure(&self, more: &str) {
+        let text = format!(
+            r#"
+[site]
+name = "Nordlys Coffee"
+database = "midwatch.db"
+
+[ingest]
+listen = "127.0.0.1:0"
+
+[systems.shop]
+[systems.crm]
+url = "http://{}"
+private = true
+
+[paths.crm]
+route = "shop -> crm"
+events = ["order.*"]
+owner = "anna"
+url = "/orders"
+schedule = ["0", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms"]
+{more}
+"#,
+            self.receiver.address
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("midwatch.toml")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .arg("--config")
+            .arg(self.config())
+            .args(["--as", "anna"])
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and returns what it says.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must be refused, and returns its complaint.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Sends `count` events whose ids begin with `name`.
+    fn send(&self, name: &str, count: usize) -> String {
+        let file = self.folder.path().join("events.ndjson");
+        let lines: Vec<String> = (0..count).map(|n| event(&format!("{name}{n}"))).collect();
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        self.ok(&["send", file.to_str().unwrap()])
+    }
+
+    fn worker(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command();
+        command.arg("worker").args(arguments);
+        Running::start(command)
+    }
+
+    fn worker_state(&self) -> String {
+        let database = self.folder.path().join("midwatch.db");
+        midwatch::store::Reader::open(&database)
+            .unwrap()
+            .worker()
+            .unwrap()
+            .state
+    }
+
+    fn delivered(&self, count: usize) {
+        self.receiver.wait("deliveries", |state| {
+            state.seen.len() >= count && state.under_way == 0
+        });
+    }
+}
+
+fn event(id: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"shop","type":"order.created","data":{{"id":"{id}"}}}}"#
+    )
+}
+
+/// A worker process of this test; killed when dropped.
+struct Running {
+    child: Child,
+    listening: SocketAddr,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let listening = line
+            .split("listening on ")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next())
+            .and_then(|address| address.parse().ok());
+        let Some(listening) = listening else {
+            let mut complaint = String::new();
+            let mut errors = child.stderr.take().unwrap();
+            errors.read_to_string(&mut complaint).unwrap();
+            panic!("no worker: {line} {complaint}");
+        };
+        Self { child, listening }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    fn ended(mut self) -> Option<i32> {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Repeats a question until its answer is yes.
+fn until(what: &str, mut yes: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !yes() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_worker_takes_events_in_delivers_them_and_finishes_what_is_under_way_when_told_to_stop() {
+    let place = Place::new();
+    let worker = place.worker(&[]);
+    assert!(place.send("a", 20).contains("20 accepted of 20"));
+    place.delivered(20);
+    assert!(place.send("a", 20).contains("20 known already"));
+
+    place.receiver.set(|state| state.holding = true);
+    place.send("b", 1);
+    place
+        .receiver
+        .wait("the last one is under way", |state| state.under_way == 1);
+    worker.signal(Signal::TERM);
+    until("draining", || place.worker_state() == "draining");
+    place.receiver.set(|state| state.holding = false);
+    assert_eq!(worker.ended(), Some(0));
+    let rows = place.ok(&["deliveries", "--json", "state:delivered"]);
+    assert_eq!(rows.lines().count(), 21);
+    assert_eq!(place.receiver.seen().len(), 21);
+}
+
+#[test]
+fn a_second_worker_is_refused_with_words_and_may_take_over() {
+    let place = Place::new();
+    let first = place.worker(&[]);
+    let complaint = place.refused(&["worker"]);
+    for word in [&first.pid().to_string(), "--take-over"] {
+        assert!(complaint.contains(word), "{complaint}");
+    }
+    let second = place.worker(&["--take-over"]);
+    assert_eq!(first.ended(), Some(0));
+    place.send("a", 3);
+    place.delivered(3);
+    let log = place.ok(&["tail", "--once", "-n", "50"]);
+    assert!(log.contains("asked to stop"), "{log}");
+    second.signal(Signal::TERM);
+    assert_eq!(second.ended(), Some(0));
+}
+
+#[test]
+fn commands_act_through_the_worker_and_without_one_for_the_next() {
+    let place = Place::new();
+    let worker = place.worker(&[]);
+    place.ok(&["pause", "crm", "--reason", "deploy"]);
+    place.send("a", 3);
+    let waiting = place.ok(&["deliveries", "state:ready"]);
+    assert_eq!(waiting.lines().count(), 3, "{waiting}");
+    assert!(place.receiver.seen().is_empty());
+    place.ok(&["resume", "crm"]);
+    place.delivered(3);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended(), Some(0));
+
+    place.send("b", 2);
+    let complaint = place.refused(&["reload"]);
+    assert!(complaint.contains("no worker"), "{complaint}");
+    let shown = place.ok(&["replay", "--filter", "state:delivered", "--dry-run"]);
+    assert!(shown.contains("3 concerned"), "{shown}");
+    let complaint = place.refused(&["replay", "--filter", "state:delivered"]);
+    assert!(complaint.contains("--yes"), "{complaint}");
+    let _worker = place.worker(&[]);
+    place.delivered(5);
+    let replay = place.ok(&[
+        "replay",
+        "--filter",
+        "state:delivered",
+        "--include-risky",
+        "--yes",
+        "--pace",
+        "100",
+        "--json",
+    ]);
+    let report: Value = serde_json::from_str(&replay).unwrap();
+    assert_eq!(
+        (&report["delivered"], &report["state"]),
+        (&5.into(), &"done".into())
+    );
+    place.delivered(10);
+    let mut keys: HashMap<String, HashSet<String>> = HashMap::new();
+    for seen in place.receiver.seen() {
+        keys.entry(seen.body).or_default().insert(seen.key);
+    }
+    assert!(keys.len() == 5 && keys.values().all(|keys| keys.len() == 1));
+}
+
+#[test]
+fn a_good_file_is_applied_and_a_bad_one_refused_while_deliveries_go_on() {
+    let place = Place::new();
+    let worker = place.worker(&[]);
+    place.configure("timeout = \"5s\"\n[paths.new]\nroute = \"shop -> crm\"\nevents = [\"x\"]\nurl = \"/x\"\nowner = \"bo\"");
+    let said = place.ok(&["reload"]);
+    assert!(
+        said.contains("path new added") && said.contains("path crm changed"),
+        "{said}"
+    );
+    let good = std::fs::read_to_string(place.config()).unwrap();
+    std::fs::write(place.config(), good.replace("events", "evnts")).unwrap();
+    worker.signal(Signal::HUP);
+    let mut log = String::new();
+    std::fs::write(place.folder.path().join("good.toml"), &good).unwrap();
+    until("the refusal is logged", || {
+        // Commands read the file too; only the running worker goes on with the old one.
+        let output = Command::new(BINARY)
+            .args(["tail", "--once", "--config"])
+            .arg(place.folder.path().join("good.toml"))
+            .output()
+            .unwrap();
+        log = String::from_utf8(output.stdout).unwrap();
+        log.contains("the old one goes on")
+    });
+    assert!(log.contains("evnts"), "{log}");
+    std::fs::write(place.config(), good).unwrap();
+    place.send("a", 2);
+    place.delivered(2);
+}
+
+/// Passes a listening socket as systemd does: as descriptor 3, with LISTEN_FDS.
+fn activated(place: &Place, listener: &TcpListener) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args([
+            "-c",
+            "exec 3<&0 </dev/null; LISTEN_FDS=1 exec \"$0\" --config \"$1\" worker",
+        ])
+        .arg(BINARY)
+        .arg(place.config())
+        .env_remove("LISTEN_PID")
+        .stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+    command
+}
+
+/// Posts one event and waits for its acknowledgement; none if the connection broke first.
+fn post(address: SocketAddr, id: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
+    let body = event(id);
+    write!(
+        stream,
+        "POST /events HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/cloudevents+json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .ok()?;
+    let (headers, _) = read_message(&mut BufReader::new(stream))?;
+    let status = headers.get("")?.split(' ').nth(1)?.parse().ok()?;
+    Some(status)
+}
+
+/// Senders that post without pause, and repeat what was not acknowledged.
+struct Load {
+    stop: AtomicBool,
+    asking: AtomicUsize,
+    acknowledged: Mutex<HashSet<String>>,
+}
+
+impl Load {
+    fn run(&self, address: SocketAddr, name: usize) {
+        for n in 0.. {
+            let id = format!("{name}-{n}");
+            loop {
+                self.asking.fetch_add(1, Ordering::SeqCst);
+                let status = post(address, &id);
+                self.asking.fetch_sub(1, Ordering::SeqCst);
+                match status {
+                    Some(200..=299) => break,
+                    // Cut off, or shedding load: the sender repeats, as senders do.
+                    None | Some(429 | 503) => {}
+                    Some(other) => panic!("{id}: {other}"),
+                }
+            }
+            self.acknowledged.lock().unwrap().insert(id);
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+}
+
+#[test]
+fn killed_fifty_times_under_load_it_loses_nothing_and_repeats_under_the_same_key() {
+    const KILLS: usize = 50;
+    let place = Place::new();
+    place
+        .receiver
+        .set(|state| state.slow = Duration::from_millis(2));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let load = Load {
+        stop: AtomicBool::new(false),
+        asking: AtomicUsize::new(0),
+        acknowledged: Mutex::default(),
+    };
+    let last = std::thread::scope(|scope| {
+        let load = &load;
+        for name in 0..4 {
+            scope.spawn(move || load.run(address, name));
+        }
+        for kill in 0..KILLS {
+            let worker = Running::start(activated(&place, &listener));
+            assert_eq!(worker.listening, address);
+            let (acknowledged, seen) = (load.count(), place.receiver.seen().len());
+            if kill % 2 == 0 {
+                // In the middle of taking events in.
+                until("events go in", || {
+                    load.count() > acknowledged + kill % 7 && load.asking.load(Ordering::SeqCst) > 0
+                });
+            } else {
+                // In the middle of a POST.
+                place.receiver.wait("events go out", |state| {
+                    state.seen.len() > seen + kill % 5 && state.under_way > 0
+                });
+            }
+            worker.kill();
+        }
+        let last = Running::start(activated(&place, &listener));
+        load.stop.store(true, Ordering::SeqCst);
+        last
+    });
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let everything = acknowledged.len().to_string();
+    let mut visible: HashMap<String, String> = HashMap::new();
+    until("everything is delivered, or given up with a reason", || {
+        let rows = place.ok(&["deliveries", "--json", "-n", "1000000"]);
+        visible = rows
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|row| {
+                let word = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+                (word("event_id"), word("state"))
+            })
+            .collect();
+        visible
+            .values()
+            .all(|state| state == "delivered" || state == "dead")
+    });
+    for id in &acknowledged {
+        assert!(visible.contains_key(id), "{id} of {everything} is lost");
+    }
+    let mut keys: HashMap<String, HashSet<String>> = HashMap::new();
+    for seen in place.receiver.seen() {
+        let body: Value = serde_json::from_str(&seen.body).unwrap();
+        let id = body["id"].as_str().unwrap().to_owned();
+        keys.entry(id).or_default().insert(seen.key);
+    }
+    for (id, state) in &visible {
+        if state == "delivered" {
+            assert_eq!(keys.get(id).map(HashSet::len), Some(1), "{id}");
+        }
+    }
+    let distinct: HashSet<&String> = keys.values().flatten().collect();
+    assert_eq!(distinct.len(), keys.len(), "two events shared a key");
+    assert!(Path::new(&place.config()).exists() && acknowledged.len() > KILLS);
+    drop(last);
+}
