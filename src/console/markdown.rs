@@ -62,7 +62,7 @@ pub struct Markdown<'a> {
 /// A runbook, laid out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Its lines; none is wider than asked for (or than one wide character).
+    /// Its lines; none is wider than asked for, or than 3 cells (a bar and a wide character).
     pub lines: Vec<Line<'static>>,
     /// For each of the runbook's blocks, the line where it begins.
     pub starts: Vec<usize>,
@@ -268,8 +268,11 @@ impl Layout<'_> {
                     Admonition::Warning | Admonition::Caution => Role::Warning,
                 };
                 self.barred(role, |layout| {
-                    let style = (layout.style)(Role::Text).patch((layout.style)(role));
-                    layout.line(vec![Span::styled(kind.word(), style)]);
+                    let word = runbook::Span {
+                        text: kind.word().to_owned(),
+                        ..runbook::Span::default()
+                    };
+                    layout.running(&[word], role);
                     layout.blocks(blocks);
                 });
             }
@@ -337,7 +340,12 @@ impl Layout<'_> {
                     layout.line(vec![Span::styled(part, (layout.style)(Role::Field))]);
                 }
             }
-            let glyph = layout.glyph("↪ ", "+ ");
+            // On a screen of a few cells there is room for the mark or for the text.
+            let glyph = if layout.room() < 4 {
+                ""
+            } else {
+                layout.glyph("↪ ", "+ ")
+            };
             for line in Visible::lines_of(text).as_str().split('\n') {
                 for (place, part) in layout
                     .split(line, visible::width(glyph))

@@ -257,7 +257,7 @@ proptest! {
         let source = parts.concat();
         let page = page(&source, width, ascii);
         for line in &page.lines {
-            prop_assert!(line.width() <= usize::from(width.max(2)), "{} > {width}: {line:?}", line.width());
+            prop_assert!(line.width() <= usize::from(width.max(3)), "{} > {width}: {line:?}", line.width());
             prop_assert!(!line.to_string().chars().any(visible::is_hidden));
         }
         prop_assert!(page.starts.is_sorted());

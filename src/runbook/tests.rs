@@ -341,6 +341,84 @@ fn what_comes_with_midwatch_is_whole() {
     assert_eq!(files.len(), SHIPPED.len());
 }
 
+/// Every `midwatch ...` command of the blocks, in code blocks and inline.
+fn commands(blocks: &[Block]) -> Vec<String> {
+    let inline = |spans: &[Span]| -> Vec<String> {
+        spans
+            .iter()
+            .filter(|span| span.code)
+            .map(|span| span.text.clone())
+            .collect()
+    };
+    let mut found = Vec::new();
+    for block in blocks {
+        found.extend(match block {
+            Block::Code { text, .. } => text.lines().map(str::to_owned).collect(),
+            Block::Heading { text, .. } | Block::Paragraph(text) => inline(text),
+            Block::Table { rows, .. } => rows
+                .iter()
+                .flatten()
+                .flat_map(|cell| inline(cell))
+                .collect(),
+            Block::List { items, .. } => items
+                .iter()
+                .flat_map(|item| commands(&item.blocks))
+                .collect(),
+            Block::Quote(blocks) | Block::Admonition { blocks, .. } => commands(blocks),
+            Block::Rule | Block::Html(_) => Vec::new(),
+        });
+    }
+    found.retain(|code| code.starts_with("midwatch "));
+    found
+}
+
+/// A command line as a shell parts it, with something in place of the runbook's placeholders.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None, ' ') => words.push(String::new()),
+            (_, c) => words.last_mut().expect("a word").push(c),
+        }
+    }
+    assert_eq!(quote, None, "an open quote in {line}");
+    let filled = |word: String| word.replace("EVENT-N", "7-1").replace("BATCH", "3");
+    words.into_iter().map(filled).collect()
+}
+
+#[test]
+fn every_command_in_a_runbook_can_be_typed() {
+    use clap::CommandFactory as _;
+    let cli = crate::cli::Cli::command();
+    for (file, _) in SHIPPED {
+        let commands = commands(&shipped(file).expect(file).blocks);
+        assert!(!commands.is_empty(), "{file}");
+        for words in commands.iter().map(|line| words(line)) {
+            if words[1] == "status" && cli.find_subcommand("status").is_none() {
+                continue;
+            }
+            let parsed = cli.clone().try_get_matches_from(&words);
+            if let Err(refused) = parsed {
+                panic!("{file}: {words:?}: {refused}");
+            }
+            for filter in words
+                .iter()
+                .filter(|word| word.starts_with("path:") || word.starts_with("key:"))
+            {
+                let read = filter.parse::<crate::queue::filter::Filter>();
+                assert!(
+                    read.is_ok(),
+                    "{file}: {filter}: {}",
+                    read.expect_err("refused")
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     /// Words survive whatever markdown stands around them.
     #[test]

@@ -122,18 +122,23 @@ pub(super) fn hex_across(width: usize) -> usize {
         .unwrap_or(2)
 }
 
-/// Whether `bytes` read as text: little in it is neither UTF-8 nor printed, and there is no NUL.
+/// Whether `bytes` read as text: little in it is neither UTF-8 nor printed, and there is no NUL. A character that is cut
+/// off at the end does not count: answers are kept up to a number of bytes.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
-    let odd: usize = bytes
-        .utf8_chunks()
-        .map(|chunk| {
-            let controls = chunk
-                .valid()
-                .bytes()
-                .filter(|b| b.is_ascii_control() && !matches!(b, b'\t' | b'\n' | b'\r' | 0x1b));
-            controls.count() + chunk.invalid().len()
-        })
-        .sum();
+    let mut odd = 0;
+    let mut chunks = bytes.utf8_chunks().peekable();
+    while let Some(chunk) = chunks.next() {
+        let control = |b: &u8| b.is_ascii_control() && !matches!(b, b'\t' | b'\n' | b'\r' | 0x1b);
+        odd += chunk
+            .valid()
+            .as_bytes()
+            .iter()
+            .filter(|b| control(b))
+            .count();
+        let cut_off =
+            chunks.peek().is_none() && matches!(chunk.invalid().first(), Some(0xc2..=0xf4));
+        odd += if cut_off { 0 } else { chunk.invalid().len() };
+    }
     !bytes.contains(&0) && odd * 100 <= bytes.len() * ODD_PERCENT
 }
 
