@@ -21,6 +21,7 @@ mod check;
 mod completions;
 mod context;
 mod deliveries;
+mod demo;
 mod doctor;
 mod escalate;
 mod init;
@@ -50,7 +51,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done (status, doctor: all is well)
   1  refused or failed, the standard error says why and what to do (status, doctor: a warning)
-  2  the command line makes no sense (status, doctor, reconcile: critical)
+  2  the command line makes no sense (status, doctor, reconcile: critical; demo: an event is missing)
   3  status could not be read
 
 Environment:
@@ -92,6 +93,7 @@ pub struct Global {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Demo(demo::Args),
     Init(init::Args),
     Check(check::Args),
     Reload(reload::Args),
@@ -155,6 +157,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         None => Ok(OK),
         Some(Command::Worker(args)) => worker::run(args, context).await,
+        Some(Command::Demo(args)) => demo::run(args).await,
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Check(args)) => check::run(&args, context),
         Some(Command::Reload(args)) => reload::run(args, context).await,
