@@ -447,6 +447,33 @@ fn a_good_file_is_applied_and_a_bad_one_refused_while_deliveries_go_on() {
     place.delivered(2);
 }
 
+#[test]
+fn a_restored_copy_takes_events_in_and_delivers_nothing_until_it_is_adopted() {
+    let place = Place::new();
+    place.send("a", 2);
+    let copy = place.folder.path().join("copy.db");
+    place.ok(&["backup", copy.to_str().unwrap()]);
+    let complaint = place.refused(&["backup", copy.to_str().unwrap()]);
+    assert!(complaint.contains("exists already"), "{complaint}");
+
+    let elsewhere = Place::new();
+    std::fs::copy(&copy, elsewhere.folder.path().join("midwatch.db")).unwrap();
+    let worker = elsewhere.worker(&[]);
+    elsewhere.send("b", 1);
+    let complaint = elsewhere.refused(&["adopt-host"]);
+    assert!(complaint.contains("--yes"), "{complaint}");
+    assert!(elsewhere.receiver.seen().is_empty());
+    let shown = elsewhere.ok(&["adopt-host", "--dry-run"]);
+    assert!(shown.contains("crm: 3 wait"), "{shown}");
+    elsewhere.ok(&["adopt-host", "--yes"]);
+    elsewhere.delivered(3);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended(), Some(0));
+    let _worker = elsewhere.worker(&[]);
+    elsewhere.send("c", 1);
+    elsewhere.delivered(4);
+}
+
 /// Passes a listening socket as systemd does: as descriptor 3, with LISTEN_FDS.
 fn activated(place: &Place, listener: &TcpListener) -> Command {
     let mut command = Command::new("/bin/sh");

@@ -532,13 +532,15 @@ impl Actions {
 
     async fn preview_adoption(&self) -> Result<Preview, Refused> {
         let overview = self.overview().await?;
-        let Some(host) = &overview.foreign_host else {
-            return Err(refused("the database belongs to this host already"));
-        };
-        let mut preview = plain(format!(
-            "work the database of {} on this host",
-            crate::visible::Visible::of(host)
-        ));
+        let mut preview = plain(match &overview.foreign_host {
+            Some(host) => format!(
+                "work the database of {} on this host",
+                crate::visible::Visible::of(host)
+            ),
+            // Whose it is shows when a worker begins; without one it may be of any host.
+            None if self.inner.orders.is_none() => "work the database on this host".to_owned(),
+            None => return Err(refused("the database belongs to this host already")),
+        });
         let mut words = String::new();
         for path in &overview.paths {
             if path.counts.backlog() > 0 {

@@ -36,8 +36,8 @@ use crate::time::Clock;
 /// Between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// What is under way may take this long to end when the worker stops.
-const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// What is under way may take this long to end when the worker stops: the dispatcher's own 30 s, and a little to settle.
+const DRAIN_LIMIT: Duration = Duration::from_secs(32);
 
 /// The front door may take this long to finish its answers.
 const DOOR_LIMIT: Duration = Duration::from_secs(5);

@@ -244,6 +244,7 @@ fn foreign(work: &Work<'_>, identity: &Identity) -> Result<Option<String>, Fault
                 _ => owner,
             }))
         }
+        None if copied => Ok(Some("an unknown host (this is a backup copy)".to_owned())),
         None => {
             own(work, identity)?;
             Ok(None)
