@@ -32,13 +32,15 @@ pub fn matches(pattern: &str, kind: &str) -> bool {
     }
 }
 
-/// Routes an event by the configuration in force. Path order is file order, so deliveries keep their ordinals.
+/// Routes an event by the configuration in force. An event whose source is a configured system takes only the paths that
+/// begin there; any other source (a URI, a script's name) is judged by type alone. Path order is file order, so deliveries keep their ordinals.
 pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
     let mut routes = Vec::new();
     // The event's data is parsed at most once, whatever the number of paths, and not at all without an expression.
     let mut scope: Option<Scope> = None;
+    let known = runtime.config.systems.contains_key(&event.source);
     for path in &runtime.config.paths {
-        if !takes(path, &event.kind) {
+        if !takes(path, &event.kind) || (known && path.from != event.source) {
             continue;
         }
         let Some(id) = runtime.id(&path.name) else {
@@ -175,6 +177,43 @@ mod tests {
         assert_eq!(route("order.created", r#"{"total":99}"#), [1, 3]);
         assert_eq!(route("order.paid", r#"{"total":99}"#), [3]);
         assert_eq!(route("refund", r#"{"total":99}"#), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn an_event_of_a_configured_system_takes_only_paths_that_begin_there() {
+        let mut from_shop = path("deals", &["*"]);
+        from_shop.from = "shop".into();
+        let mut from_payments = path("paid", &["*"]);
+        from_payments.from = "payments".into();
+        let mut runtime = runtime(vec![from_shop, from_payments]);
+        let mut configured = Config::clone(&runtime.config);
+        for name in ["shop", "payments"] {
+            let system = crate::config::model::System {
+                name: name.into(),
+                url: None,
+                auth: crate::config::model::Auth::None,
+                private: false,
+                limit: None,
+                hooks: None,
+            };
+            configured.systems.insert(name.into(), system);
+        }
+        runtime.config = Arc::new(configured);
+        for (source, expected) in [
+            ("shop", vec![1]),
+            ("payments", vec![2]),
+            ("https://shop.example/", vec![1, 2]),
+        ] {
+            let event = Event {
+                source: source.into(),
+                ..event("order.paid", "{}")
+            };
+            assert_eq!(
+                ids(&route(&runtime, &Engine::new(), &event)),
+                expected,
+                "{source}"
+            );
+        }
     }
 
     #[test]
