@@ -448,6 +448,34 @@ fn a_good_file_is_applied_and_a_bad_one_refused_while_deliveries_go_on() {
 }
 
 #[test]
+fn an_escalation_goes_to_the_paths_channel_and_says_that_it_arrived() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let secret = place.folder.path().join("slack");
+    std::fs::write(&secret, format!("http://{}/hook", place.receiver.address)).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    place.configure("escalation = \"slack:ops\"\n[channels.slack.ops]\nwebhook = \"file:slack\"\nprivate = true");
+    let _worker = place.worker(&[]);
+    let said = place.ok(&[
+        "escalate",
+        "crm",
+        "--note",
+        "please look",
+        "--yes",
+        "--json",
+    ]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["state"], "delivered");
+    let seen = place.receiver.seen();
+    let body: Value = serde_json::from_str(&seen[0].body).unwrap();
+    let text = body["text"].as_str().unwrap();
+    assert!(
+        text.contains("Note: please look") && text.contains("Owner: anna"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_restored_copy_takes_events_in_and_delivers_nothing_until_it_is_adopted() {
     let place = Place::new();
     place.send("a", 2);

@@ -89,11 +89,15 @@ async fn start(args: &Args, context: &Context) -> anyhow::Result<()> {
             std::io::stdout(),
             "midwatch {} works {}, listening on {}; logs in {}",
             env!("CARGO_PKG_VERSION"),
-            config.site.database.display(),
+            shown(&config.site.database),
             worker.addr(),
-            config.site.logs.display()
+            shown(&config.site.logs)
         )?;
     }
     process::work_on(&worker, &mut signals, true).await;
     Ok(())
+}
+
+fn shown(path: &std::path::Path) -> crate::visible::Visible {
+    crate::visible::Visible::of(&path.to_string_lossy())
 }

@@ -28,6 +28,9 @@ use crate::time::Timestamp;
 /// How long a call waits for a worker to come (back) before it is refused.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Why a socket cannot be opened that is there.
+const NOT_ALLOWED: &str = "its socket may not be opened by this user";
+
 /// Between two attempts to reach a worker that is not there.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -136,8 +139,16 @@ impl Client {
 
     /// Attaches like [`Client::attach`] and waits for the outcome of the first attempt. None: no worker is there.
     pub async fn reach(database: &Path, who: Who) -> Result<Option<Self>, Refused> {
-        if socket::connect(database).await.is_err() {
-            return Ok(None);
+        match socket::connect(database).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Refused {
+                    text: format!(
+                        "a worker runs, but {NOT_ALLOWED}: act as its user, or let site.group name a group of both"
+                    ),
+                });
+            }
+            Err(_) => return Ok(None),
         }
         let client = Self::attach(database, who);
         let mut link = client.link();
@@ -410,9 +421,7 @@ async fn connect(shared: &Shared) -> Result<(Stream, Welcome), String> {
     let stream = socket::connect(&shared.database)
         .await
         .map_err(|error| match error.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                "its socket may not be opened by this user".to_owned()
-            }
+            std::io::ErrorKind::PermissionDenied => NOT_ALLOWED.to_owned(),
             _ => "no worker holds the database".to_owned(),
         })?;
     let (read, mut write) = stream.into_split();

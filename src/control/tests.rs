@@ -523,3 +523,40 @@ async fn the_socket_is_private_and_works_at_the_end_of_a_very_long_path() {
     assert_eq!(mode(&socket_of(&database)), 0o600);
     worker.drain().await;
 }
+
+#[tokio::test]
+async fn the_configured_group_may_read_and_act_and_nobody_else() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let own = rustix::process::getgid().as_raw();
+    let table = std::fs::read_to_string("/etc/group").unwrap();
+    let name = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(own)).then(|| name.to_owned())
+    });
+    // Where this user's group has no name there is none to configure.
+    let Some(name) = name else { return };
+    let place = Place::new();
+    let text = CONFIG.replace("[site]", &format!("[site]\ngroup = \"{name}\""));
+    std::fs::write(place.file(), text).unwrap();
+    let worker = place.worker().await;
+    for (suffix, mode) in [
+        ("", 0o640),
+        ("-wal", 0o640),
+        ("-shm", 0o660),
+        (".sock", 0o660),
+    ] {
+        let file = place.folder.path().join(format!("midwatch.db{suffix}"));
+        let metadata = std::fs::metadata(&file).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{suffix}");
+        assert_eq!(metadata.gid(), own, "{suffix}");
+    }
+    worker.drain().await;
+    std::fs::write(
+        place.file(),
+        CONFIG.replace("[site]", "[site]\ngroup = \"no-such-group\""),
+    )
+    .unwrap();
+    let refused = Worker::start(place.config(), WorkerOptions::default()).await;
+    assert!(refused.unwrap_err().to_string().contains("no-such-group"));
+}
