@@ -107,7 +107,7 @@ fn judge(mine: &[Record], theirs: &[Record], rules: &Rules<'_>, outcome: &mut Ou
         first,
         second,
     };
-    let fresh = |record: &Record| in_grace(record, rules);
+    let fresh = |record: &Record| in_grace(record, rules.grace, rules.now);
     if mine.iter().any(fresh) || theirs.iter().any(fresh) {
         outcome.skipped += 1;
         return;
@@ -153,10 +153,10 @@ fn judge(mine: &[Record], theirs: &[Record], rules: &Rules<'_>, outcome: &mut Ou
 
 /// It changed less than the grace window ago. A time further ahead than the window is a wrong clock, not a fresh
 /// change: it must not hide the record for ever.
-fn in_grace(record: &Record, rules: &Rules<'_>) -> bool {
-    record.updated.is_some_and(|updated| {
-        updated > rules.now - rules.grace && updated < rules.now + rules.grace
-    })
+pub fn in_grace(record: &Record, grace: Duration, now: Timestamp) -> bool {
+    record
+        .updated
+        .is_some_and(|updated| updated > now - grace && updated < now + grace)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::compare::{Outcome, Rules, compare};
+use super::compare::{Outcome, Rules, compare, in_grace};
 use super::drift::{self, Side};
 use super::parse::{Listing, Shape, listing};
 use crate::config::model::{Job, JobSide};
@@ -106,6 +106,10 @@ fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
     let side = |index: usize, listing: &Listing| Side {
         system: &job.sides[index].system,
         records: listing.len(),
+        settled: (listing.records.iter())
+            .filter(|record| !in_grace(record, job.grace, now))
+            .count() as u64
+            + listing.without_key,
         without_key: listing.without_key,
         more: has_next(replies[index]),
     };
