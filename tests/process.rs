@@ -430,19 +430,19 @@ fn a_good_file_is_applied_and_a_bad_one_refused_while_deliveries_go_on() {
     std::fs::write(place.config(), good.replace("events", "evnts")).unwrap();
     worker.signal(Signal::HUP);
     let mut log = String::new();
-    std::fs::write(place.folder.path().join("good.toml"), &good).unwrap();
     until("the refusal is logged", || {
-        // Commands read the file too; only the running worker goes on with the old one.
-        let output = Command::new(BINARY)
-            .args(["tail", "--once", "--config"])
-            .arg(place.folder.path().join("good.toml"))
-            .output()
-            .unwrap();
-        log = String::from_utf8(output.stdout).unwrap();
+        log = place.ok(&["tail", "--once"]);
         log.contains("the old one goes on")
     });
     assert!(log.contains("evnts"), "{log}");
-    std::fs::write(place.config(), good).unwrap();
+    let complaint = place.refused(&["reload"]);
+    assert!(
+        complaint.contains("evnts") && complaint.contains("goes on"),
+        "{complaint}"
+    );
+    // Operators go on, too: their commands use the configuration in force.
+    place.ok(&["pause", "crm"]);
+    place.ok(&["resume", "crm"]);
     place.send("a", 2);
     place.delivered(2);
 }

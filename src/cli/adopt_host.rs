@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Shows what waits, asks, adopts.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    let acting = context.acting(&context.config()?).await?;
+    let acting = context.acting(&context.config_in_force()?).await?;
     let outcome = super::ask_and_do(
         &acting,
         Action::AdoptHost,

@@ -29,7 +29,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         filter: args.select.filter()?,
         reason: args.reason,
     };
-    let acting = context.acting(&context.config()?).await?;
+    let acting = context.acting(&context.config_in_force()?).await?;
     let outcome =
         super::ask_and_do(&acting, action, &args.consent, super::Voice::of(args.json)).await;
     acting.close().await;

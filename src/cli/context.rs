@@ -2,7 +2,7 @@
 //!
 //! Acts through the worker if one runs; else takes the writer's lock for the command's own duration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
@@ -41,6 +41,23 @@ impl Context {
         }
     }
 
+    /// The checked configuration; where the file cannot be used, the one that the database's last worker works by, and
+    /// a complaint. Whoever acts at night must not be stopped by a colleague's half-edited file.
+    pub fn config_in_force(&self) -> anyhow::Result<Config> {
+        let broken = match self.config() {
+            Ok(config) => return Ok(config),
+            Err(broken) => broken,
+        };
+        let file = self.config_file()?;
+        let Some(config) = last_known(&file) else {
+            return Err(broken);
+        };
+        super::complain(&broken.context(
+            "going on with the configuration that the worker last applied, because the file cannot be used",
+        ));
+        Ok(config)
+    }
+
     /// Who acts, as claimed.
     pub fn who(&self, kind: PeerKind, read_only: bool) -> Who {
         Who::new(self.global.name.clone(), kind, read_only, |name| {
@@ -72,6 +89,22 @@ impl Context {
                 anyhow!("no worker holds the database: start one with `midwatch worker`")
             })
     }
+}
+
+/// The configuration that was applied last, from the database that a broken file still names (or the default one).
+fn last_known(file: &Path) -> Option<Config> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let named = text.parse::<toml::Table>().ok().and_then(|table| {
+        let database = table.get("site")?.get("database")?.as_str()?;
+        Some(database.to_owned())
+    });
+    let database = file
+        .parent()?
+        .join(named.as_deref().unwrap_or("midwatch.db"));
+    let reader = Reader::open(&database).ok()?;
+    let hash = reader.overview().ok()?.config;
+    let text = reader.config_text(hash).ok()??;
+    Some(crate::config::parse(&text, file).ok()?.config)
 }
 
 /// Opens the database for reading.

@@ -28,7 +28,7 @@ pub struct Args {
 /// Reads and prints.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let filter: Filter = args.filter.join(" ").parse()?;
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let reader = reader(&config)?;
     let rows = newest(&reader, &filter, args.count)?;
     if args.json {

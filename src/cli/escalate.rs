@@ -35,7 +35,7 @@ pub struct Args {
 
 /// Shows the message, asks, posts, follows.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let acting = context.acting(&config).await?;
     let action = Action::Escalate {
         path: args.path.clone(),

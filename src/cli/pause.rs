@@ -30,7 +30,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
 
 /// Submits one action that needs no preview and says what it did.
 pub(super) async fn submit(action: Action, json: bool, context: &Context) -> anyhow::Result<u8> {
-    let acting = context.acting(&context.config()?).await?;
+    let acting = context.acting(&context.config_in_force()?).await?;
     let done = acting.submit_plain(action).await;
     acting.close().await;
     let done = done?;

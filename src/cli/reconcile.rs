@@ -39,7 +39,7 @@ struct Shown<'a> {
 
 /// Runs, waits, shows.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let mut runs = Vec::new();
     match &args.job {
         Some(job) if !args.last => {

@@ -19,8 +19,10 @@ pub struct Args {
 
 /// Reloads.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    // The file may be broken: only the place of the database is needed, and a worker runs by the old one.
-    let client = context.worker(&context.config()?).await?;
+    let config = context.config().map_err(|wrong| {
+        wrong.context("refused; a running worker goes on with the old configuration")
+    })?;
+    let client = context.worker(&config).await?;
     if args.dry_run {
         let preview = client.preview(Action::Reload).await?;
         if args.json {

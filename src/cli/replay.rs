@@ -50,7 +50,7 @@ pub struct Args {
 
 /// Previews, asks, replays, follows.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let action = match args.stop {
         Some(batch) => Action::AbortReplay {
             batch: BatchId(batch),

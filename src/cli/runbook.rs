@@ -50,7 +50,7 @@ struct Entry {
 
 /// Lists or shows.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let mut books: Vec<Runbook> = Vec::new();
     let folder = config.base.join("runbooks");
     if folder.is_dir() {

@@ -38,7 +38,7 @@ struct Shown<'a> {
 
 /// Reads and prints.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let reader = reader(&config)?;
     let Some(detail) = reader.delivery(args.id)? else {
         anyhow::bail!("there is no delivery {}", args.id);

@@ -30,7 +30,7 @@ pub struct Args {
 
 /// Prints and follows.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    let config = context.config()?;
+    let config = context.config_in_force()?;
     let reader = reader(&config)?;
     let client = Client::attach(&config.site.database, context.who(PeerKind::Command, true));
     client.doing("tails the log");

@@ -37,7 +37,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Who acts, as claimed: goes into every audit row beside the socket peer's uid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
-    /// `--as NAME`, else SUDO_USER, else USER, else the uid.
+    /// `--as NAME`, else SUDO_USER, else USER.
     pub name: String,
     /// The client address in SSH_CONNECTION.
     pub from: Option<String>,
@@ -59,7 +59,7 @@ impl Who {
             .or_else(|| variable("SUDO_USER"))
             .or_else(|| variable("USER"))
             .filter(|name| !name.trim().is_empty())
-            .unwrap_or_else(|| format!("uid {}", own_uid()));
+            .unwrap_or_else(|| "someone".to_owned());
         let from = variable("SSH_CONNECTION")
             .and_then(|line| line.split_whitespace().next().map(str::to_owned));
         Self {
