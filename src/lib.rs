@@ -17,3 +17,4 @@ pub mod sandbox;
 pub mod store;
 pub mod time;
 pub mod visible;
+pub mod watch;

@@ -1,0 +1,663 @@
+//! What the console knows and shows, as plain data: changed by `update` only, read by the views only.
+//!
+//! Holds whole snapshots, never parts of two; every selection is by id, so that it stays on its thing when rows come and go.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tui_input::Input as Line;
+
+use super::json_view::Tree;
+use super::theme::Theme;
+use crate::config::model::Config;
+use crate::control::action::{Action, Done, Preview};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
+use crate::queue::filter::Filter;
+use crate::queue::model::State;
+use crate::runbook::Runbook;
+use crate::store::Cursor;
+use crate::store::view::{
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RunRow,
+    StrayRow,
+};
+use crate::time::Timestamp;
+use crate::watch::{About, Trouble};
+
+/// Deliveries in memory at once: several screens of any size, one page of the store.
+pub const PAGE: usize = 240;
+/// Log lines in memory at once.
+pub const LOG_PAGE: usize = 300;
+
+/// A screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Screen 1.
+    Overview,
+    /// Screen 2.
+    Deliveries,
+    /// Screen 3.
+    Dead,
+    /// Screen 4.
+    Delivery,
+    /// Screen 5.
+    Log,
+    /// Screen 6.
+    Reconcile,
+    /// Screen 7.
+    Replays,
+    /// Screen 8.
+    Strays,
+    /// The differences of a run.
+    Differences,
+    /// A runbook.
+    Runbook,
+}
+
+impl Place {
+    /// The numbered screens, in order.
+    pub const SCREENS: [Self; 8] = [
+        Self::Overview,
+        Self::Deliveries,
+        Self::Dead,
+        Self::Delivery,
+        Self::Log,
+        Self::Reconcile,
+        Self::Replays,
+        Self::Strays,
+    ];
+
+    /// Its name on the tab.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Deliveries => "Deliveries",
+            Self::Dead => "Dead letters",
+            Self::Delivery => "Delivery",
+            Self::Log => "Log",
+            Self::Reconcile => "Reconciliation",
+            Self::Replays => "Replays",
+            Self::Strays => "Strays",
+            Self::Differences => "Differences",
+            Self::Runbook => "Runbook",
+        }
+    }
+
+    /// The same, shorter.
+    pub fn short_title(self) -> &'static str {
+        match self {
+            Self::Dead => "Dead",
+            Self::Reconcile => "Recon",
+            other => other.title(),
+        }
+    }
+
+    /// The numbered screen that it belongs to.
+    pub fn tab(self) -> Option<usize> {
+        let screen = match self {
+            Self::Differences => Self::Reconcile,
+            other => other,
+        };
+        Self::SCREENS.iter().position(|place| *place == screen)
+    }
+}
+
+/// A selection by id in a list, and the first line shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection<Id> {
+    /// What is selected; none selects the line at `index`.
+    pub id: Option<Id>,
+    /// Where it was last seen.
+    pub index: usize,
+    /// The first line shown.
+    pub top: usize,
+}
+
+impl<Id> Default for Selection<Id> {
+    fn default() -> Self {
+        Self {
+            id: None,
+            index: 0,
+            top: 0,
+        }
+    }
+}
+
+impl<Id: PartialEq + Clone> Selection<Id> {
+    /// Finds the selected thing in `ids` again; if it is gone, what took its place is selected.
+    pub fn settle(&mut self, ids: &[Id], height: usize) {
+        if let Some(index) = self
+            .id
+            .as_ref()
+            .and_then(|id| ids.iter().position(|other| other == id))
+        {
+            // Once scrolled, rows that come in above must not move the selected one on the screen.
+            if self.top > 0 {
+                self.top = (self.top + index).saturating_sub(self.index);
+            }
+            self.index = index;
+        }
+        self.index = self.index.min(ids.len().saturating_sub(1));
+        self.id = ids.get(self.index).cloned();
+        let height = height.max(1);
+        self.top = self
+            .top
+            .min(self.index)
+            .max((self.index + 1).saturating_sub(height))
+            .min(ids.len().saturating_sub(height));
+    }
+
+    /// Selects the line at `index`.
+    pub fn select(&mut self, ids: &[Id], index: usize, height: usize) {
+        self.index = index.min(ids.len().saturating_sub(1));
+        self.id = ids.get(self.index).cloned();
+        self.settle(ids, height);
+    }
+}
+
+/// What can be selected on the Overview.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OverviewId {
+    /// A line of what is wrong now.
+    Trouble(About, Option<String>),
+    /// A path, by name.
+    Path(String),
+}
+
+/// What tells one dead-letter group from the others.
+pub type GroupId = (String, Option<Fingerprint>);
+
+/// The Deliveries screen.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    /// In force.
+    pub filter: Filter,
+    /// The rows in memory, newest first.
+    pub rows: Vec<DeliveryRow>,
+    /// Where the first row stands.
+    pub from: Option<Cursor>,
+    /// There may be older ones.
+    pub older: bool,
+    /// The search goes on.
+    pub searching: bool,
+    /// The next page is for its first line (true) or its last.
+    pub jump: Option<bool>,
+    /// The operator has chosen a row; else the newest one is selected, whichever that is.
+    pub pinned: bool,
+    /// Marked with space.
+    pub marked: BTreeSet<DeliveryId>,
+    /// The selected row.
+    pub selection: Selection<DeliveryId>,
+}
+
+/// A body on the Delivery screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Body {
+    /// What is sent.
+    Request,
+    /// What the shown attempt was answered.
+    Answer,
+    /// What came in, where something else is sent.
+    Event,
+}
+
+/// What Enter does on a line of the Delivery screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fold {
+    /// Folds or unfolds a part.
+    Part(&'static str),
+    /// Folds or unfolds inside a body, at that row of it.
+    Tree(Body, usize),
+    /// Goes to another delivery.
+    Delivery(DeliveryId),
+}
+
+/// The Delivery screen.
+#[derive(Debug, Default)]
+pub struct Detail {
+    /// Which; none before one was opened.
+    pub id: Option<DeliveryId>,
+    /// What is known of it; none before it was read, or if it is gone.
+    pub data: Option<Box<DeliveryDetail>>,
+    /// It was read, and is not there.
+    pub gone: bool,
+    /// Which attempt's answer is shown, as an index; none is the last.
+    pub attempt: Option<usize>,
+    /// Parts that are folded, by their names.
+    pub folded: HashSet<&'static str>,
+    /// The bodies, laid out, each with the bytes that it is made of.
+    pub trees: BTreeMap<Body, (Vec<u8>, Tree)>,
+    /// The line with the cursor.
+    pub line: usize,
+    /// The first line shown.
+    pub top: usize,
+}
+
+/// The Runbook view.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The file asked for.
+    pub file: PathBuf,
+    /// What it is for: a path or a job of the configuration.
+    pub about: String,
+    /// The runbook, or why it cannot be read; none while it is read.
+    pub text: Option<Result<Arc<Runbook>, String>>,
+    /// The first line shown.
+    pub top: usize,
+    /// What is searched for.
+    pub needle: String,
+    /// The line of the current match.
+    pub found: Option<usize>,
+}
+
+/// What the line of input at the bottom is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// A filter of deliveries.
+    Filter,
+    /// A filter of the log.
+    LogFilter,
+    /// Words in the runbook.
+    Search,
+}
+
+/// A line of input at the bottom.
+#[derive(Debug)]
+pub struct Prompt {
+    /// What for.
+    pub asking: Asking,
+    /// What was in force before; Esc brings it back.
+    pub before: String,
+    /// The line.
+    pub line: Line,
+    /// What is wrong with it.
+    pub error: Option<String>,
+}
+
+/// Where a dialog stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// A reason or a note is being written.
+    Writing,
+    /// The worker is asked what would happen.
+    Asking,
+    /// The operator reads; `y` acts once it is armed.
+    Reading {
+        /// It has been on screen long enough.
+        armed: bool,
+    },
+    /// It is being done.
+    Acting,
+    /// It was refused.
+    Refused(String),
+}
+
+/// A confirmation.
+#[derive(Debug)]
+pub struct Dialog {
+    /// Tells its answers from those of earlier dialogs.
+    pub id: u64,
+    /// What would be done. Only names of the configuration and ids of ours.
+    pub title: String,
+    /// The action as confirmed, less what `line` says.
+    pub action: Action,
+    /// What is asked for before: `reason`, `note`.
+    pub label: &'static str,
+    /// The reason or note.
+    pub line: Line,
+    /// Where it stands.
+    pub stage: Stage,
+    /// What the worker said.
+    pub preview: Option<Preview>,
+    /// The selected option.
+    pub option: usize,
+    /// First line of the preview shown.
+    pub top: usize,
+}
+
+/// What lies over the screen.
+#[derive(Debug)]
+pub enum Overlay {
+    /// `:`
+    Palette {
+        /// What was typed.
+        line: Line,
+        /// The selected command.
+        selected: usize,
+    },
+    /// `?`
+    Help {
+        /// First line shown.
+        top: usize,
+    },
+    /// A confirmation.
+    Dialog(Box<Dialog>),
+    /// How to leave, with the worker inside.
+    Leave {
+        /// Tells its timer from earlier ones.
+        id: u64,
+        /// It has been on screen long enough.
+        armed: bool,
+        /// Asked for by Ctrl-Z.
+        suspend: bool,
+    },
+}
+
+/// A short message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toast {
+    /// Tells its timer from earlier ones.
+    pub id: u64,
+    /// The text, safe to show.
+    pub text: String,
+    /// It reports a failure.
+    pub bad: bool,
+}
+
+/// What an escalation's delivery has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Its state, once known, and why.
+    pub state: Option<(State, Option<String>)>,
+}
+
+/// Where the worker is, seen from here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Link {
+    /// In this process.
+    #[default]
+    Inside,
+    /// In another process.
+    Attached,
+    /// Not reachable, and why.
+    Away(String),
+}
+
+/// What is read, each on its own: the newest request of a kind wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// The overview.
+    Overview,
+    /// A page of deliveries.
+    Deliveries,
+    /// The dead-letter groups.
+    Dead,
+    /// One delivery.
+    Delivery,
+    /// The log.
+    Log,
+    /// Reconciliation runs.
+    Runs,
+    /// A run's differences.
+    Differences,
+    /// Replays.
+    Batches,
+    /// Strays.
+    Strays,
+    /// The delivery that an escalation made.
+    Followed,
+}
+
+/// How far a slot's refreshing is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refresh {
+    /// The request under way.
+    pub pending: Option<u64>,
+    /// Not to be asked again before a timer has run out.
+    pub cooling: bool,
+    /// Something changed meanwhile.
+    pub dirty: bool,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct Model {
+    /// The configuration as last loaded here: names, owners, runbooks, thresholds.
+    pub config: Arc<Config>,
+    /// Looks.
+    pub theme: Theme,
+    /// Nothing can be changed from here.
+    pub read_only: bool,
+    /// Fewer refreshes.
+    pub low_bandwidth: bool,
+    /// Where the worker is.
+    pub link: Link,
+    /// Other consoles and commands attached, in words.
+    pub others: Vec<String>,
+    /// Wall clock, by the second.
+    pub now: Timestamp,
+    /// Columns and rows.
+    pub size: (u16, u16),
+    /// The screen shown.
+    pub place: Place,
+    /// Where Esc leads, with the filter of the Deliveries screen at the time.
+    pub history: Vec<(Place, Filter)>,
+    /// The screen stands still.
+    pub frozen: bool,
+    /// The last read that failed.
+    pub read_error: Option<String>,
+    /// The newest overview.
+    pub overview: Option<Arc<Overview>>,
+    /// What is wrong by it, worst first.
+    pub troubles: Vec<Trouble>,
+    /// Selected on the Overview.
+    pub chosen: Selection<OverviewId>,
+    /// Screen 2.
+    pub deliveries: Deliveries,
+    /// Screen 3.
+    pub groups: Vec<DeadGroup>,
+    /// Selected there.
+    pub group: Selection<GroupId>,
+    /// Screen 4.
+    pub detail: Detail,
+    /// Screen 5, newest first.
+    pub log: Vec<LogRow>,
+    /// Selected there.
+    pub log_line: Selection<i64>,
+    /// Text that log lines must hold, lower case.
+    pub log_filter: String,
+    /// Lines older than this are shown; none shows the newest.
+    pub log_before: Option<i64>,
+    /// Screen 6: runs, newest first.
+    pub runs: Vec<RunRow>,
+    /// The selected job.
+    pub job: Selection<String>,
+    /// The run whose differences are shown.
+    pub run: Option<RunId>,
+    /// Its differences.
+    pub differences: Vec<DifferenceRow>,
+    /// The selected difference, by its place.
+    pub difference: Selection<usize>,
+    /// Screen 7.
+    pub batches: Vec<BatchRow>,
+    /// The selected replay.
+    pub batch: Selection<BatchId>,
+    /// Screen 8.
+    pub strays: Vec<StrayRow>,
+    /// The selected stray.
+    pub stray: Selection<EventId>,
+    /// What has been read at least once.
+    pub known: BTreeSet<Slot>,
+    /// The Runbook view.
+    pub reading: Reading,
+    /// The line at the bottom.
+    pub prompt: Option<Prompt>,
+    /// What lies over the screen.
+    pub overlay: Option<Overlay>,
+    /// The last message.
+    pub toast: Option<Toast>,
+    /// The escalation that is followed.
+    pub followed: Option<Followed>,
+    /// Refreshing, by what is read.
+    pub refresh: BTreeMap<Slot, Refresh>,
+    /// The last id given to a request, dialog, toast.
+    pub last_id: u64,
+}
+
+impl Model {
+    /// Before anything was read.
+    pub fn new(config: Arc<Config>, theme: Theme, now: Timestamp, size: (u16, u16)) -> Self {
+        Self {
+            config,
+            theme,
+            read_only: false,
+            low_bandwidth: false,
+            link: Link::Inside,
+            others: Vec::new(),
+            now,
+            size,
+            place: Place::Overview,
+            history: Vec::new(),
+            frozen: false,
+            read_error: None,
+            overview: None,
+            troubles: Vec::new(),
+            chosen: Selection::default(),
+            deliveries: Deliveries::default(),
+            groups: Vec::new(),
+            group: Selection::default(),
+            detail: Detail::default(),
+            log: Vec::new(),
+            log_line: Selection::default(),
+            log_filter: String::new(),
+            log_before: None,
+            runs: Vec::new(),
+            job: Selection::default(),
+            run: None,
+            differences: Vec::new(),
+            difference: Selection::default(),
+            batches: Vec::new(),
+            batch: Selection::default(),
+            strays: Vec::new(),
+            stray: Selection::default(),
+            known: BTreeSet::new(),
+            reading: Reading::default(),
+            prompt: None,
+            overlay: None,
+            toast: None,
+            followed: None,
+            refresh: BTreeMap::new(),
+            last_id: 0,
+        }
+    }
+
+    /// The worker is in this process.
+    pub fn inside(&self) -> bool {
+        self.link == Link::Inside
+    }
+
+    /// The bytes of a body of the delivery shown; none where there are none.
+    pub fn body(&self, body: Body) -> Option<&[u8]> {
+        let data = self.detail.data.as_ref()?;
+        match body {
+            Body::Request => match &data.frozen {
+                Some(request) => Some(&request.body),
+                None => data.data.as_deref(),
+            },
+            Body::Event => data.frozen.as_ref().and(data.data.as_deref()),
+            Body::Answer => {
+                let last = data.attempts.len().saturating_sub(1);
+                let shown = self.detail.attempt.unwrap_or(last).min(last);
+                data.attempts
+                    .get(shown)
+                    .map(|attempt| &attempt.answer_body[..])
+            }
+        }
+    }
+
+    /// A fresh id.
+    pub fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// The log lines that the filter lets through.
+    pub fn shown_log(&self) -> impl Iterator<Item = &LogRow> {
+        self.log.iter().filter(|row| {
+            self.log_filter.is_empty()
+                || [&row.text, &row.kind, &row.actor]
+                    .into_iter()
+                    .chain(&row.path)
+                    .any(|text| text.to_lowercase().contains(&self.log_filter))
+        })
+    }
+
+    /// What can be selected on the Overview, in order.
+    pub fn overview_ids(&self) -> Vec<OverviewId> {
+        let troubles = self.troubles.iter().map(|trouble| {
+            OverviewId::Trouble(
+                trouble.about,
+                trouble.path.clone().or_else(|| trouble.job.clone()),
+            )
+        });
+        let paths = self
+            .overview
+            .iter()
+            .flat_map(|overview| &overview.paths)
+            .map(|row| OverviewId::Path(row.name.clone()));
+        troubles.chain(paths).collect()
+    }
+
+    /// The path that a command of this screen is about, by its name.
+    pub fn path_here(&self) -> Option<String> {
+        match self.place {
+            Place::Overview => match self.chosen.id.as_ref()? {
+                OverviewId::Path(name) => Some(name.clone()),
+                OverviewId::Trouble(About::Job, _) => None,
+                OverviewId::Trouble(_, name) => name.clone(),
+            },
+            Place::Deliveries => self.delivery_here().map(|row| row.path.clone()),
+            Place::Dead => self.group_here().map(|group| group.path.clone()),
+            Place::Delivery => self.detail.data.as_ref().map(|data| data.row.path.clone()),
+            Place::Log => self.log_here().and_then(|row| row.path.clone()),
+            Place::Reconcile
+            | Place::Replays
+            | Place::Strays
+            | Place::Differences
+            | Place::Runbook => None,
+        }
+    }
+
+    /// The reconciliation job that a command of this screen is about.
+    pub fn job_here(&self) -> Option<String> {
+        match self.place {
+            Place::Reconcile | Place::Differences => self.job.id.clone(),
+            Place::Overview => match self.chosen.id.as_ref()? {
+                OverviewId::Trouble(About::Job, name) => name.clone(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The selected row of the Deliveries screen.
+    pub fn delivery_here(&self) -> Option<&DeliveryRow> {
+        let id = self.deliveries.selection.id?;
+        self.deliveries.rows.iter().find(|row| row.id == id)
+    }
+
+    /// The selected dead-letter group.
+    pub fn group_here(&self) -> Option<&DeadGroup> {
+        let (path, fingerprint) = self.group.id.as_ref()?;
+        self.groups
+            .iter()
+            .find(|group| group.path == *path && group.fingerprint == *fingerprint)
+    }
+
+    /// The selected log line.
+    pub fn log_here(&self) -> Option<&LogRow> {
+        let id = self.log_line.id?;
+        self.log.iter().find(|row| row.id == id)
+    }
+
+    /// The selected replay.
+    pub fn batch_here(&self) -> Option<&BatchRow> {
+        let id = self.batch.id?;
+        self.batches.iter().find(|row| row.id == id)
+    }
+}
+
+/// What an answer to a submitted action is.
+pub type Submitted = Result<Done, String>;

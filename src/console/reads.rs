@@ -1,0 +1,254 @@
+//! The console's reader: one thread that owns one read-only connection, so that the database never blocks a key.
+//!
+//! Of each kind of read only the newest request counts. A search that fills its page slowly gives way to other reads
+//! between its pieces, and shows what it has found so far. No read outlives its answer: no transaction stays open.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::model::{LOG_PAGE, Slot};
+use super::update::{Input, Loaded, Query};
+use crate::config::model::Config;
+use crate::queue::filter::Filter;
+use crate::store::view::DeliveryRow;
+use crate::store::{Cursor, Reader};
+
+/// What a search has found so far is shown this often.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// Runs, replays, strays, differences that are read at most.
+const ROWS: usize = 500;
+
+/// A read that was asked for.
+#[derive(Debug)]
+struct Job {
+    seq: u64,
+    query: Query,
+    found: Vec<DeliveryRow>,
+    next: Option<Cursor>,
+    /// A search that has begun goes after everything else.
+    begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    jobs: BTreeMap<Slot, Job>,
+    closed: bool,
+}
+
+/// A handle to the thread.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    shared: Arc<(Mutex<Desk>, Condvar)>,
+}
+
+impl Reads {
+    /// Starts the thread; `report` is called from it.
+    pub fn spawn(
+        database: PathBuf,
+        config: Arc<Config>,
+        report: impl Fn(Input) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let reads = Self {
+            shared: Arc::default(),
+        };
+        let worker = reads.clone();
+        std::thread::Builder::new()
+            .name("console-reads".into())
+            .spawn(move || {
+                let mut thread = Thread {
+                    database,
+                    reader: None,
+                    config: config.hash,
+                    file: config.file.clone(),
+                    report,
+                    shown: Instant::now(),
+                };
+                while let Some((slot, job)) = worker.take() {
+                    if let Some(rest) = thread.serve(slot, job) {
+                        worker.put_back(slot, rest);
+                    }
+                }
+            })?;
+        Ok(reads)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks; an older request for the same slot is forgotten.
+    pub fn ask(&self, slot: Slot, seq: u64, query: Query) {
+        let job = Job {
+            seq,
+            query,
+            found: Vec::new(),
+            next: None,
+            begun: false,
+        };
+        self.desk().jobs.insert(slot, job);
+        self.shared.1.notify_one();
+    }
+
+    /// Ends the thread after what it does now.
+    pub fn close(&self) {
+        self.desk().closed = true;
+        self.shared.1.notify_one();
+    }
+
+    fn put_back(&self, slot: Slot, job: Job) {
+        self.desk().jobs.entry(slot).or_insert(job);
+    }
+
+    /// Waits for something to do: what the operator looks at before sums, new reads before long searches.
+    fn take(&self) -> Option<(Slot, Job)> {
+        let mut desk = self.desk();
+        loop {
+            if desk.closed {
+                return None;
+            }
+            let first = desk
+                .jobs
+                .iter()
+                .min_by_key(|(slot, job)| (job.begun, **slot == Slot::Overview))
+                .map(|(slot, _)| *slot);
+            if let Some(slot) = first
+                && let Some(job) = desk.jobs.remove(&slot)
+            {
+                return Some((slot, job));
+            }
+            desk = self
+                .shared
+                .1
+                .wait(desk)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+struct Thread<Report> {
+    database: PathBuf,
+    reader: Option<Reader>,
+    /// Hash of the configuration that the console has.
+    config: i64,
+    file: PathBuf,
+    report: Report,
+    shown: Instant,
+}
+
+impl<Report: Fn(Input)> Thread<Report> {
+    /// Answers a job, or a piece of it; gives back what is left to do.
+    fn serve(&mut self, slot: Slot, mut job: Job) -> Option<Job> {
+        let seq = job.seq;
+        let result = match self.read(&mut job) {
+            Ok(Some(loaded)) => Ok(loaded),
+            Ok(None) => return Some(job),
+            Err(text) => {
+                // It may have been moved or restored under us.
+                self.reader = None;
+                Err(text)
+            }
+        };
+        let partial = matches!(&result, Ok(Loaded::Deliveries { done: false, .. }));
+        if let Ok(Loaded::Overview(overview)) = &result {
+            self.follow_config(overview.config);
+        }
+        (self.report)(Input::Loaded { slot, seq, result });
+        partial.then_some(job)
+    }
+
+    fn read(&mut self, job: &mut Job) -> Result<Option<Loaded>, String> {
+        let reader = if let Some(reader) = &self.reader {
+            reader
+        } else {
+            let opened = Reader::open(&self.database).map_err(|error| error.to_string())?;
+            self.reader.insert(opened)
+        };
+        let query = job.query.clone();
+        let loaded = match query {
+            Query::Deliveries {
+                filter,
+                cursor,
+                limit,
+            } => {
+                return search(reader, job, &filter, cursor, limit, &mut self.shown);
+            }
+            Query::Overview => reader
+                .overview()
+                .map(|overview| Loaded::Overview(Box::new(overview))),
+            Query::Dead => reader.dead_groups().map(Loaded::Dead),
+            Query::Delivery(id) => reader
+                .delivery(id)
+                .map(|detail| Loaded::Delivery(id, detail.map(Box::new))),
+            Query::Log(before) => reader.log(before, LOG_PAGE).map(Loaded::Log),
+            Query::Runs => reader.runs(None, ROWS).map(Loaded::Runs),
+            Query::Differences(run) => reader
+                .differences(run, ROWS)
+                .map(|rows| Loaded::Differences(run, rows)),
+            Query::Batches => reader.batches(ROWS).map(Loaded::Batches),
+            Query::Strays => reader.strays(ROWS).map(Loaded::Strays),
+        };
+        loaded.map(Some).map_err(|error| error.to_string())
+    }
+
+    /// After a reload, names, owners and thresholds come from the configuration that the worker has.
+    fn follow_config(&mut self, hash: i64) {
+        if hash == self.config || hash == 0 {
+            return;
+        }
+        let text = self
+            .reader
+            .as_ref()
+            .and_then(|reader| reader.config_text(hash).ok().flatten());
+        if let Some(text) = text
+            && let Ok(loaded) = crate::config::parse(&text, &self.file)
+        {
+            (self.report)(Input::Config(Arc::new(loaded.config)));
+        }
+        // Asked once for each: what cannot be read now is not read better next second.
+        self.config = hash;
+    }
+}
+
+/// One piece of a search. None: nothing worth showing yet.
+fn search(
+    reader: &Reader,
+    job: &mut Job,
+    filter: &Filter,
+    cursor: Cursor,
+    limit: usize,
+    shown: &mut Instant,
+) -> Result<Option<Loaded>, String> {
+    let from = job.next.unwrap_or(cursor);
+    let wanted = limit.saturating_sub(job.found.len());
+    let (rows, next) = reader
+        .deliveries(filter, from, wanted)
+        .map_err(|error| error.to_string())?;
+    // Newest first, whichever way the search goes.
+    if matches!(cursor, Cursor::Newer(_) | Cursor::Oldest) {
+        job.found.splice(0..0, rows);
+    } else {
+        job.found.extend(rows);
+    }
+    let done = job.found.len() >= limit || next.is_none();
+    job.next = next;
+    if !job.begun {
+        *shown = Instant::now();
+    }
+    job.begun = true;
+    if !done && shown.elapsed() < PROGRESS {
+        return Ok(None);
+    }
+    *shown = Instant::now();
+    Ok(Some(Loaded::Deliveries {
+        filter: Box::new(filter.clone()),
+        cursor,
+        rows: if done {
+            std::mem::take(&mut job.found)
+        } else {
+            job.found.clone()
+        },
+        done,
+    }))
+}

@@ -1,0 +1,439 @@
+//! Acting: dialogs from the first key to the worker's answer, leaving, and opening runbooks.
+//!
+//! What will be touched is fixed when the dialog opens (ids, groups, filters) and pinned by the worker's preview.
+//! Titles hold ids of ours and names of the configuration only.
+
+use tui_input::Input as Line;
+
+use super::super::keymap::Command;
+use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
+use super::{Effect, Exit, READABLE, Timer, go, loads, moves, toast};
+use crate::control::action::{Action, Done, Preview};
+use crate::ids::DeliveryId;
+use crate::queue::filter::Filter;
+use crate::queue::model::State;
+use crate::visible::Visible;
+
+/// How many go first and alone, as the dialog offers it.
+pub const CANARIES: &[u32] = &[0, 1, 3, 5, 10, 25, 100];
+/// Releases per second, as the dialog offers it.
+pub const PACES: &[f64] = &[0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0];
+
+/// A reason or note is being written.
+pub(super) fn is_writing(dialog: &Dialog) -> bool {
+    dialog.stage == Stage::Writing
+}
+
+/// A known name of the configuration; anything else is not shown in a dialog.
+fn known(model: &Model, path: &str) -> String {
+    if model.config.path(path).is_some() {
+        Visible::of(path).into_string()
+    } else {
+        "a path that is no longer configured".to_owned()
+    }
+}
+
+fn of_ids(ids: impl IntoIterator<Item = DeliveryId>) -> Filter {
+    Filter {
+        ids: ids.into_iter().collect(),
+        ..Filter::default()
+    }
+}
+
+/// What `r` and `c` are about here, and in words.
+fn scope(model: &Model) -> Option<(Filter, String)> {
+    match model.place {
+        Place::Deliveries if !model.deliveries.marked.is_empty() => {
+            let marked = &model.deliveries.marked;
+            let words = match marked.len() {
+                1 => "1 marked delivery".to_owned(),
+                n => format!("{n} marked deliveries"),
+            };
+            Some((of_ids(marked.iter().copied()), words))
+        }
+        Place::Deliveries => {
+            let id = model.deliveries.selection.id?;
+            Some((of_ids([id]), format!("delivery {id}")))
+        }
+        Place::Delivery => {
+            let id = model.detail.id?;
+            Some((of_ids([id]), format!("delivery {id}")))
+        }
+        Place::Dead => {
+            let group = model.group_here()?;
+            let filter = Filter {
+                paths: vec![group.path.clone()],
+                states: vec![State::Dead],
+                fingerprint: group.fingerprint,
+                ..Filter::default()
+            };
+            let name = known(model, &group.path);
+            let words = match group.fingerprint {
+                Some(fingerprint) => format!("dead letters of group {fingerprint} on {name}"),
+                None => format!("dead letters on {name}"),
+            };
+            Some((filter, words))
+        }
+        _ => None,
+    }
+}
+
+fn filtered(model: &Model) -> Result<(Filter, String), &'static str> {
+    let filter = model.deliveries.filter.clone();
+    if filter.is_empty() {
+        return Err("give a filter first (/): everything at once is never meant");
+    }
+    let words = format!("all that match: {}", filter.words());
+    Ok((filter, words))
+}
+
+/// Opens the dialog of a command.
+pub(super) fn begin(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    let nothing = "select a line that this is about first";
+    let made = match command {
+        Command::Replay => scope(model).ok_or(nothing).map(replay),
+        Command::ReplayAll => filtered(model).map(replay),
+        Command::Cancel => scope(model).ok_or(nothing).map(cancel),
+        Command::CancelAll => filtered(model).map(cancel),
+        Command::PauseOrResume => pause_or_resume(model).ok_or(nothing),
+        Command::Escalate => escalate(model),
+        Command::RunNow => model.job_here().ok_or(nothing).map(|job| {
+            let title = format!("Run reconciliation {} now", Visible::of(&job));
+            (title, Action::Reconcile { job }, "")
+        }),
+        Command::AbortReplay => model.batch_here().ok_or(nothing).map(|batch| {
+            let title = format!("Stop replay {}", batch.id.0);
+            (title, Action::AbortReplay { batch: batch.id }, "")
+        }),
+        Command::AdoptHost => Ok((
+            "Adopt this database on this host".to_owned(),
+            Action::AdoptHost,
+            "",
+        )),
+        _ => Ok((
+            "Reload the configuration file".to_owned(),
+            Action::Reload,
+            "",
+        )),
+    };
+    match made {
+        Ok((title, action, label)) => open(model, title, action, label, effects),
+        Err(text) => toast(model, text, true, effects),
+    }
+}
+
+fn replay((filter, words): (Filter, String)) -> (String, Action, &'static str) {
+    let single = filter.ids.len() == 1;
+    let action = Action::Replay {
+        filter,
+        canary: if single { 0 } else { 3 },
+        pace: 5.0,
+        skip_risky: !single,
+    };
+    (format!("Replay {words}"), action, "")
+}
+
+fn cancel((filter, words): (Filter, String)) -> (String, Action, &'static str) {
+    let action = Action::Cancel {
+        filter,
+        reason: String::new(),
+    };
+    (format!("Cancel {words}"), action, "reason")
+}
+
+fn pause_or_resume(model: &Model) -> Option<(String, Action, &'static str)> {
+    let path = model.path_here()?;
+    let row = model
+        .overview
+        .as_ref()?
+        .paths
+        .iter()
+        .find(|row| row.name == path)?;
+    let name = known(model, &path);
+    Some(if row.pause.is_some() {
+        (format!("Resume {name}"), Action::Resume { path }, "")
+    } else {
+        let action = Action::Pause {
+            path,
+            reason: String::new(),
+        };
+        (format!("Pause {name}"), action, "reason")
+    })
+}
+
+fn escalate(model: &Model) -> Result<(String, Action, &'static str), &'static str> {
+    let path = model
+        .path_here()
+        .ok_or("select a line that this is about first")?;
+    let configured = model
+        .config
+        .path(&path)
+        .ok_or("this path is no longer configured")?;
+    if configured.escalation.is_none() {
+        return Err("this path has no `escalation` channel in the configuration");
+    }
+    let delivery = match model.place {
+        Place::Deliveries => model.deliveries.selection.id,
+        Place::Delivery => model.detail.id,
+        Place::Dead => model.group_here().map(|group| group.example),
+        _ => None,
+    };
+    let title = match delivery {
+        Some(id) => format!("Escalate {} about delivery {id}", known(model, &path)),
+        None => format!("Escalate {}", known(model, &path)),
+    };
+    let action = Action::Escalate {
+        path,
+        delivery,
+        note: String::new(),
+    };
+    Ok((title, action, "note (optional)"))
+}
+
+fn open(
+    model: &mut Model,
+    title: String,
+    action: Action,
+    label: &'static str,
+    effects: &mut Vec<Effect>,
+) {
+    let id = model.next_id();
+    let dialog = Dialog {
+        id,
+        title,
+        action,
+        label,
+        line: Line::default(),
+        stage: Stage::Writing,
+        preview: None,
+        option: 0,
+        top: 0,
+    };
+    model.overlay = Some(Overlay::Dialog(Box::new(dialog)));
+    if label.is_empty() {
+        ask(model, effects);
+    }
+}
+
+/// Asks the worker what the dialog's action would do.
+fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
+    if let Some(Overlay::Dialog(dialog)) = &mut model.overlay {
+        dialog.stage = Stage::Asking;
+        effects.push(Effect::Preview {
+            dialog: dialog.id,
+            action: dialog.action.clone(),
+        });
+    }
+}
+
+/// Enter in the line of a dialog: the reason or note is taken, and what would happen is shown.
+pub(super) fn written(model: &mut Model, effects: &mut Vec<Effect>) {
+    if let Some(Overlay::Dialog(dialog)) = &mut model.overlay {
+        let text = dialog.line.value().trim().to_owned();
+        match &mut dialog.action {
+            Action::Cancel { reason, .. } | Action::Pause { reason, .. } => *reason = text,
+            Action::Escalate { note, .. } => *note = text,
+            _ => {}
+        }
+        ask(model, effects);
+    }
+}
+
+/// The dialog's preview has come.
+pub(super) fn previewed(
+    model: &mut Model,
+    id: u64,
+    result: Result<Preview, String>,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
+        return;
+    };
+    if dialog.id != id || dialog.stage != Stage::Asking {
+        return;
+    }
+    match result {
+        Ok(preview) => {
+            dialog.preview = Some(preview);
+            dialog.stage = Stage::Reading { armed: false };
+            effects.push(Effect::Timer(Timer::Arm(id), READABLE));
+        }
+        Err(text) => dialog.stage = Stage::Refused(Visible::of(&text).into_string()),
+    }
+}
+
+/// A dialog, or the question how to leave, has been readable for long enough.
+pub(super) fn arm(model: &mut Model, timer: u64) {
+    match &mut model.overlay {
+        Some(Overlay::Dialog(dialog)) if dialog.id == timer => {
+            if let Stage::Reading { armed } = &mut dialog.stage {
+                *armed = true;
+            }
+        }
+        Some(Overlay::Leave { id, armed, .. }) if *id == timer => *armed = true,
+        _ => {}
+    }
+}
+
+/// `y`.
+pub(super) fn yes(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
+        return;
+    };
+    let (Stage::Reading { armed: true }, Some(preview)) = (&dialog.stage, &dialog.preview) else {
+        return;
+    };
+    let counts = matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. });
+    if counts && preview.count == 0 {
+        return;
+    }
+    effects.push(Effect::Submit {
+        dialog: dialog.id,
+        action: dialog.action.clone(),
+        preview: preview.clone(),
+    });
+    dialog.stage = Stage::Acting;
+}
+
+/// The worker has answered.
+pub(super) fn submitted(
+    model: &mut Model,
+    id: u64,
+    result: Result<Done, String>,
+    effects: &mut Vec<Effect>,
+) {
+    let open = match &mut model.overlay {
+        Some(Overlay::Dialog(dialog)) if dialog.id == id => Some(dialog),
+        _ => None,
+    };
+    match result {
+        Ok(done) => {
+            if open.is_some() {
+                model.overlay = None;
+                model.deliveries.marked.clear();
+            }
+            if let Some(delivery) = done.delivery {
+                model.followed = Some(Followed {
+                    id: delivery,
+                    state: None,
+                });
+                loads::now(model, Slot::Followed, effects);
+            }
+            toast(model, &done.text, false, effects);
+            loads::want_place(model, effects);
+            loads::now(model, Slot::Overview, effects);
+        }
+        Err(text) => match open {
+            Some(dialog) => dialog.stage = Stage::Refused(Visible::of(&text).into_string()),
+            None => toast(model, &text, true, effects),
+        },
+    }
+}
+
+/// The options of a dialog: names and values.
+pub fn options(dialog: &Dialog) -> Vec<(&'static str, String)> {
+    match &dialog.action {
+        Action::Replay {
+            filter,
+            canary,
+            pace,
+            skip_risky,
+        } if filter.ids.len() != 1 => vec![
+            (
+                "canary",
+                match canary {
+                    0 => "none: all at the pace".to_owned(),
+                    n => format!("{n} first, alone"),
+                },
+            ),
+            ("pace", format!("{pace} a second")),
+            (
+                "risky ones",
+                if *skip_risky {
+                    "skip what is delivered, superseded or unknown".to_owned()
+                } else {
+                    "replay them too".to_owned()
+                },
+            ),
+        ],
+        Action::Replay { skip_risky, .. } => vec![(
+            "if risky",
+            if *skip_risky {
+                "skip it".to_owned()
+            } else {
+                "replay it all the same".to_owned()
+            },
+        )],
+        _ => Vec::new(),
+    }
+}
+
+/// Less or more of the selected option.
+pub(super) fn tune(dialog: &mut Dialog, more: bool) {
+    let single = options(dialog).len() == 1;
+    let option = dialog.option;
+    if let Action::Replay {
+        canary,
+        pace,
+        skip_risky,
+        ..
+    } = &mut dialog.action
+    {
+        match option {
+            _ if single => *skip_risky = !*skip_risky,
+            0 => *canary = next(CANARIES, *canary, more),
+            1 => *pace = next(PACES, *pace, more),
+            _ => *skip_risky = !*skip_risky,
+        }
+    }
+}
+
+fn next<T: Copy + PartialOrd>(steps: &[T], now: T, more: bool) -> T {
+    let found = if more {
+        steps.iter().find(|step| **step > now)
+    } else {
+        steps.iter().rev().find(|step| **step < now)
+    };
+    found.copied().unwrap_or(now)
+}
+
+/// `q` and Ctrl-Z.
+pub(super) fn leave(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    let suspend = command == Command::Suspend;
+    if model.inside() {
+        let id = model.next_id();
+        model.overlay = Some(Overlay::Leave {
+            id,
+            armed: false,
+            suspend,
+        });
+        effects.push(Effect::Timer(Timer::Arm(id), READABLE));
+    } else if suspend {
+        effects.push(Effect::Suspend);
+    } else {
+        effects.push(Effect::Leave(Exit::Quit));
+    }
+}
+
+/// `o`.
+pub(super) fn open_runbook(model: &mut Model, effects: &mut Vec<Effect>) {
+    match moves::runbook_here(model) {
+        Some((file, about)) => {
+            if model.reading.file != file {
+                model.reading = super::super::model::Reading {
+                    file: file.clone(),
+                    ..Default::default()
+                };
+            }
+            model.reading.about = about;
+            effects.push(Effect::ReadRunbook(file));
+            go(model, Place::Runbook, effects);
+        }
+        None => toast(
+            model,
+            "no runbook is configured for this (`runbook = \"runbooks/...\"`)",
+            true,
+            effects,
+        ),
+    }
+}

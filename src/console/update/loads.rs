@@ -1,0 +1,257 @@
+//! Reading: what each screen needs, how often, and what an answer changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::model::{Followed, Model, PAGE, Place, Slot};
+use super::{Effect, Loaded, Query, Timer, toast};
+use crate::store::Cursor;
+use crate::visible::Visible;
+use crate::watch::wrong_now;
+
+/// What the screen shown is made of; the first is always the overview, for the line at the top.
+fn slots(model: &Model) -> Vec<Slot> {
+    let mut slots = vec![Slot::Overview];
+    slots.extend(match model.place {
+        Place::Overview | Place::Runbook => None,
+        Place::Deliveries => Some(Slot::Deliveries),
+        Place::Dead => Some(Slot::Dead),
+        Place::Delivery => Some(Slot::Delivery),
+        Place::Log => Some(Slot::Log),
+        Place::Reconcile => Some(Slot::Runs),
+        Place::Differences => Some(Slot::Differences),
+        Place::Replays => Some(Slot::Batches),
+        Place::Strays => Some(Slot::Strays),
+    });
+    let open = |followed: &Followed| {
+        followed
+            .state
+            .as_ref()
+            .is_none_or(|(state, _)| !state.is_settled())
+    };
+    if model.followed.as_ref().is_some_and(open) {
+        slots.push(Slot::Followed);
+    }
+    slots
+}
+
+/// Rows are followed as they move; sums are read once a second.
+fn rest(model: &Model, slot: Slot) -> Duration {
+    if model.low_bandwidth {
+        return Duration::from_secs(5);
+    }
+    match slot {
+        Slot::Deliveries | Slot::Delivery | Slot::Followed => Duration::from_millis(250),
+        _ => Duration::from_secs(1),
+    }
+}
+
+fn query(model: &Model, slot: Slot) -> Option<Query> {
+    Some(match slot {
+        Slot::Overview => Query::Overview,
+        Slot::Deliveries => Query::Deliveries {
+            filter: Box::new(model.deliveries.filter.clone()),
+            cursor: model.deliveries.from.unwrap_or(Cursor::Newest),
+            limit: PAGE,
+        },
+        Slot::Dead => Query::Dead,
+        Slot::Delivery => Query::Delivery(model.detail.id?),
+        Slot::Log => Query::Log(model.log_before),
+        Slot::Runs => Query::Runs,
+        Slot::Differences => Query::Differences(model.run?),
+        Slot::Batches => Query::Batches,
+        Slot::Strays => Query::Strays,
+        Slot::Followed => Query::Delivery(model.followed.as_ref()?.id),
+    })
+}
+
+/// Reads all that the screen shows, as soon as each may be read again.
+pub(super) fn want_all(model: &mut Model, effects: &mut Vec<Effect>) {
+    for slot in slots(model) {
+        want(model, slot, effects);
+    }
+}
+
+/// Reads what a screen that was just opened shows, at once.
+pub(super) fn want_place(model: &mut Model, effects: &mut Vec<Effect>) {
+    for slot in slots(model).into_iter().skip(1) {
+        now(model, slot, effects);
+    }
+}
+
+/// Reads `slot` as soon as it may be read again.
+pub(super) fn want(model: &mut Model, slot: Slot, effects: &mut Vec<Effect>) {
+    let refresh = model.refresh.entry(slot).or_default();
+    if refresh.cooling || refresh.pending.is_some() {
+        refresh.dirty = true;
+    } else {
+        now(model, slot, effects);
+    }
+}
+
+/// Reads `slot` now, whatever is under way.
+pub(super) fn now(model: &mut Model, slot: Slot, effects: &mut Vec<Effect>) {
+    if let Some(query) = query(model, slot) {
+        ask(model, slot, query, effects);
+    }
+}
+
+/// Asks for something else than the slot's usual (another page).
+pub(super) fn ask(model: &mut Model, slot: Slot, query: Query, effects: &mut Vec<Effect>) {
+    let seq = model.next_id();
+    let rest = rest(model, slot);
+    let refresh = model.refresh.entry(slot).or_default();
+    refresh.pending = Some(seq);
+    refresh.dirty = false;
+    if !refresh.cooling {
+        refresh.cooling = true;
+        effects.push(Effect::Timer(Timer::Cool(slot), rest));
+    }
+    effects.push(Effect::Read { slot, seq, query });
+}
+
+/// A slot has rested.
+pub(super) fn cooled(model: &mut Model, slot: Slot, effects: &mut Vec<Effect>) {
+    let refresh = model.refresh.entry(slot).or_default();
+    refresh.cooling = false;
+    again(model, slot, effects);
+}
+
+fn again(model: &mut Model, slot: Slot, effects: &mut Vec<Effect>) {
+    let shown = slots(model).contains(&slot) && !model.frozen;
+    let refresh = model.refresh.entry(slot).or_default();
+    if refresh.dirty && !refresh.cooling && refresh.pending.is_none() && shown {
+        now(model, slot, effects);
+    }
+}
+
+/// Takes an answer, unless a newer question was asked.
+pub(super) fn loaded(
+    model: &mut Model,
+    slot: Slot,
+    seq: u64,
+    result: Result<Loaded, String>,
+    effects: &mut Vec<Effect>,
+) {
+    let refresh = model.refresh.entry(slot).or_default();
+    if refresh.pending != Some(seq) {
+        return;
+    }
+    let partial = matches!(&result, Ok(Loaded::Deliveries { done: false, .. }));
+    if !partial {
+        refresh.pending = None;
+    }
+    match result {
+        Ok(loaded) => {
+            model.read_error = None;
+            model.known.insert(slot);
+            take(model, slot, loaded, effects);
+        }
+        Err(text) => model.read_error = Some(Visible::of(&text).into_string()),
+    }
+    again(model, slot, effects);
+}
+
+fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>) {
+    match loaded {
+        Loaded::Overview(overview) => {
+            model.troubles = wrong_now(&overview, &model.config);
+            model.overview = Some(Arc::new(*overview));
+        }
+        Loaded::Deliveries {
+            filter,
+            cursor,
+            rows,
+            done,
+        } => page(model, &filter, cursor, rows, done),
+        Loaded::Dead(groups) => model.groups = groups,
+        Loaded::Delivery(id, data) if slot == Slot::Followed => {
+            follow(model, id, data.as_deref(), effects);
+        }
+        Loaded::Delivery(id, data) => {
+            if model.detail.id == Some(id) {
+                model.detail.gone = data.is_none();
+                model.detail.data = data;
+            }
+        }
+        Loaded::Log(rows) => model.log = rows,
+        Loaded::Runs(rows) => model.runs = rows,
+        Loaded::Differences(run, rows) => {
+            if model.run == Some(run) {
+                model.differences = rows;
+            }
+        }
+        Loaded::Batches(rows) => model.batches = rows,
+        Loaded::Strays(rows) => model.strays = rows,
+    }
+}
+
+fn page(
+    model: &mut Model,
+    filter: &crate::queue::filter::Filter,
+    cursor: Cursor,
+    rows: Vec<crate::store::view::DeliveryRow>,
+    done: bool,
+) {
+    let list = &mut model.deliveries;
+    if *filter != list.filter {
+        return;
+    }
+    list.searching = !done;
+    // A page that is still being filled replaces what is shown only if it holds more.
+    if !done && rows.len() < list.rows.len() {
+        return;
+    }
+    let full = rows.len() >= PAGE;
+    list.from = match (cursor, rows.first()) {
+        (Cursor::Newer(_), _) if !full => Some(Cursor::Newest),
+        (Cursor::Newer(_) | Cursor::Oldest, Some(first)) => {
+            Some(Cursor::Older(crate::ids::DeliveryId(first.id.0 + 1)))
+        }
+        _ => Some(cursor),
+    };
+    list.older = match cursor {
+        Cursor::Oldest => false,
+        // Fewer than asked for, counted from the newest: these are simply all that are newer.
+        Cursor::Newer(_) => true,
+        Cursor::Newest | Cursor::Older(_) => full,
+    };
+    list.rows = rows;
+    match list.jump.take() {
+        Some(true) => list.selection.select(&ids(list), 0, 1),
+        Some(false) => {
+            let ids = ids(list);
+            list.selection.select(&ids, ids.len(), 1);
+        }
+        None => {}
+    }
+}
+
+fn ids(list: &super::super::model::Deliveries) -> Vec<crate::ids::DeliveryId> {
+    list.rows.iter().map(|row| row.id).collect()
+}
+
+fn follow(
+    model: &mut Model,
+    id: crate::ids::DeliveryId,
+    data: Option<&crate::store::view::DeliveryDetail>,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(followed) = model.followed.as_mut().filter(|followed| followed.id == id) else {
+        return;
+    };
+    let Some(data) = data else { return };
+    let was_open = followed
+        .state
+        .as_ref()
+        .is_none_or(|(state, _)| !state.is_settled());
+    followed.state = Some((data.row.state, data.row.reason.clone()));
+    if was_open && data.row.state == crate::queue::model::State::Delivered {
+        toast(
+            model,
+            &format!("the escalation has arrived ({id})"),
+            false,
+            effects,
+        );
+    }
+}

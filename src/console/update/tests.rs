@@ -1,0 +1,511 @@
+//! Stories: what an operator does, and what comes of it.
+
+use super::*;
+use crate::console::fixture::{self, answer, id, key, keys, model, talk};
+use crate::console::model::{OverviewId, Stage};
+use crate::ids::Fingerprint;
+use crate::queue::model::State;
+
+const SIZE: (u16, u16) = (100, 30);
+
+fn submissions(effects: &[Effect]) -> Vec<&Action> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Submit { action, .. } => Some(action),
+            _ => None,
+        })
+        .collect()
+}
+
+fn arm_timer(effects: &[Effect]) -> Timer {
+    effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Timer(timer @ Timer::Arm(_), after) => {
+                assert_eq!(*after, READABLE);
+                Some(*timer)
+            }
+            _ => None,
+        })
+        .expect("the dialog asks to be told when it was readable")
+}
+
+fn queries(effects: &[Effect]) -> Vec<&Query> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Read { query, .. } => Some(query),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_dead_group_is_opened_its_runbook_read_and_replayed() {
+    let mut model = model(SIZE);
+    // The second trouble is the dead letters of the crm; Enter leads to their group.
+    talk(&mut model, "j\n");
+    assert_eq!(model.place, Place::Dead);
+    let effects = talk(&mut model, "o");
+    let file = model.config.path("crm").unwrap().runbook.clone().unwrap();
+    assert!(effects.contains(&Effect::ReadRunbook(file)));
+    assert_eq!(model.place, Place::Runbook);
+    talk(&mut model, "\x1b");
+    assert_eq!(model.place, Place::Dead);
+
+    let effects = talk(&mut model, "r");
+    let timer = arm_timer(&effects);
+    // Too early, and Enter never: nothing happens.
+    assert!(submissions(&talk(&mut model, "y\n")).is_empty());
+    update(&mut model, Input::Timer(timer));
+    assert!(submissions(&talk(&mut model, "\n")).is_empty());
+    let effects = talk(&mut model, "y");
+    let done = submissions(&effects);
+    let [Action::Replay { filter, canary, .. }] = done[..] else {
+        panic!("{done:?}");
+    };
+    assert_eq!(
+        (
+            &filter.paths[..],
+            filter.fingerprint,
+            &filter.states[..],
+            *canary
+        ),
+        (
+            &["crm".to_owned()][..],
+            Some(Fingerprint(0x0a1b_2c3d)),
+            &[State::Dead][..],
+            3
+        )
+    );
+    // A second y is not a second replay.
+    assert!(submissions(&talk(&mut model, "y")).is_empty());
+    let Some(Overlay::Dialog(dialog)) = &model.overlay else {
+        panic!();
+    };
+    let dialog = dialog.id;
+    let done = Done {
+        text: "replay 8 has begun".into(),
+        batch: None,
+        delivery: None,
+    };
+    let effects = update(
+        &mut model,
+        Input::Submitted {
+            dialog,
+            result: Ok(done),
+        },
+    );
+    assert!(model.overlay.is_none());
+    assert_eq!(model.toast.as_ref().unwrap().text, "replay 8 has begun");
+    assert!(queries(&effects).contains(&&Query::Dead));
+}
+
+#[test]
+fn a_timer_of_an_earlier_dialog_arms_nothing() {
+    let mut model = model(SIZE);
+    let old = arm_timer(&talk(&mut model, "3r"));
+    talk(&mut model, "\x1b");
+    let new = arm_timer(&talk(&mut model, "r"));
+    update(&mut model, Input::Timer(old));
+    assert!(submissions(&talk(&mut model, "y")).is_empty());
+    update(&mut model, Input::Timer(new));
+    assert_eq!(submissions(&talk(&mut model, "y")).len(), 1);
+}
+
+#[test]
+fn an_answer_to_a_closed_dialog_is_not_taken_for_the_next_ones() {
+    let mut model = model(SIZE);
+    let stale = keys("3r")
+        .into_iter()
+        .flat_map(|input| update(&mut model, input))
+        .find_map(|effect| match effect {
+            Effect::Preview { dialog, .. } => Some(dialog),
+            _ => None,
+        })
+        .unwrap();
+    update(&mut model, key("esc"));
+    update(&mut model, key("r"));
+    let result = Ok(fixture::preview());
+    let effects = update(
+        &mut model,
+        Input::Previewed {
+            dialog: stale,
+            result,
+        },
+    );
+    assert_eq!(effects, []);
+    let Some(Overlay::Dialog(dialog)) = &model.overlay else {
+        panic!();
+    };
+    assert_eq!(dialog.stage, Stage::Asking);
+}
+
+#[test]
+fn no_letter_acts_outside_a_confirmation() {
+    let letters: Vec<String> = ('!'..='~').map(|c| c.to_string()).collect();
+    for place in fixture::PLACES {
+        for letter in letters
+            .iter()
+            .map(String::as_str)
+            .chain(["enter", "space", "esc"])
+        {
+            let mut model = model(SIZE);
+            model.place = place;
+            let effects = update(&mut model, key(letter));
+            for effect in effects {
+                assert!(
+                    !matches!(effect, Effect::Submit { .. } | Effect::Leave(_)),
+                    "{place:?} {letter}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_paste_is_text_in_an_input_and_nothing_anywhere_else() {
+    for place in fixture::PLACES {
+        let mut model = model(SIZE);
+        model.place = place;
+        assert_eq!(update(&mut model, Input::Paste("rycy\nqs".into())), []);
+        assert!(model.overlay.is_none() && model.prompt.is_none());
+    }
+    let mut model = model(SIZE);
+    let timer = arm_timer(&talk(&mut model, "3r"));
+    update(&mut model, Input::Timer(timer));
+    assert_eq!(update(&mut model, Input::Paste("y".into())), []);
+    talk(&mut model, "\x1b2/");
+    update(&mut model, Input::Paste("path:\ncrm\x1b".into()));
+    assert_eq!(model.prompt.unwrap().line.value(), "path: crm ");
+}
+
+#[test]
+fn escalating_takes_a_note_and_follows_the_message_until_it_has_arrived() {
+    let mut model = model(SIZE);
+    talk(&mut model, "3E");
+    talk(&mut model, "call yes");
+    let effects = talk(&mut model, "\n");
+    let timer = arm_timer(&effects);
+    update(&mut model, Input::Timer(timer));
+    let effects = talk(&mut model, "y");
+    let done = submissions(&effects);
+    let [
+        Action::Escalate {
+            path,
+            delivery,
+            note,
+        },
+    ] = done[..]
+    else {
+        panic!("{done:?}");
+    };
+    assert_eq!(
+        (path.as_str(), *delivery, note.as_str()),
+        ("crm", Some(id(4200)), "call yes")
+    );
+    let Some(Overlay::Dialog(dialog)) = &model.overlay else {
+        panic!();
+    };
+    let dialog = dialog.id;
+    let result = Ok(Done {
+        text: "queued".into(),
+        batch: None,
+        delivery: Some(id(9000)),
+    });
+    let effects = update(&mut model, Input::Submitted { dialog, result });
+    assert!(queries(&effects).contains(&&Query::Delivery(id(9000))));
+
+    let mut detail = fixture::detail();
+    detail.row.id = id(9000);
+    detail.row.state = State::Delivered;
+    let loaded = Loaded::Delivery(id(9000), Some(Box::new(detail)));
+    answer(&mut model, Slot::Followed, loaded);
+    assert!(model.toast.as_ref().unwrap().text.contains("has arrived"));
+    // It is settled: nobody asks for it again.
+    assert!(!queries(&update(&mut model, Input::Changed)).contains(&&Query::Delivery(id(9000))));
+}
+
+#[test]
+fn a_path_without_a_channel_cannot_be_escalated_and_says_so() {
+    let mut model = model(SIZE);
+    let ids = model.overview_ids();
+    let ledger = ids
+        .iter()
+        .position(|id| *id == OverviewId::Path("ledger".into()))
+        .unwrap();
+    talk(&mut model, &"j".repeat(ledger));
+    talk(&mut model, "E");
+    assert!(model.overlay.is_none());
+    assert!(model.toast.unwrap().text.contains("escalation"));
+}
+
+#[test]
+fn replaying_all_needs_a_filter() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2R");
+    assert!(model.overlay.is_none() && model.toast.is_some());
+    talk(&mut model, "/state:dead\n");
+    let effects = talk(&mut model, "R");
+    arm_timer(&effects);
+}
+
+#[test]
+fn marked_deliveries_are_what_is_replayed() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2  j ");
+    let marked: Vec<_> = model.deliveries.marked.iter().copied().collect();
+    assert_eq!(marked, [id(4197), id(4199), id(4200)]);
+    let effects = talk(&mut model, "r");
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Preview {
+            action: Action::Replay { filter, .. },
+            ..
+        } => Some(filter.ids.clone()),
+        _ => None,
+    });
+    assert_eq!(asked, Some(marked));
+}
+
+#[test]
+fn a_filter_is_applied_as_it_is_typed_and_esc_brings_the_old_one_back() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2");
+    let effects = talk(&mut model, "/state:dead");
+    let last = queries(&effects).pop().cloned();
+    assert_eq!(
+        last,
+        Some(Query::Deliveries {
+            filter: Box::new("state:dead".parse().unwrap()),
+            cursor: Cursor::Newest,
+            limit: crate::console::model::PAGE
+        })
+    );
+    talk(&mut model, "\x1b");
+    assert!(model.deliveries.filter.is_empty());
+}
+
+#[test]
+fn the_selection_stays_on_its_delivery_when_newer_ones_come_in() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2jjj");
+    assert_eq!(model.deliveries.selection.id, Some(id(4197)));
+    let load = |model: &mut Model, newest: i64| {
+        let loaded = Loaded::Deliveries {
+            filter: Box::default(),
+            cursor: Cursor::Newest,
+            rows: (0..60).map(|n| fixture::delivery(newest - n)).collect(),
+            done: true,
+        };
+        answer(model, Slot::Deliveries, loaded);
+    };
+    load(&mut model, 4205);
+    assert_eq!(model.deliveries.selection.id, Some(id(4197)));
+    assert_eq!(model.deliveries.selection.index, 8);
+    // Back at the top it follows the newest again.
+    talk(&mut model, "g");
+    load(&mut model, 4210);
+    assert_eq!(model.deliveries.selection.id, Some(id(4210)));
+}
+
+#[test]
+fn walking_down_asks_for_older_pages_and_keeps_its_place() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2");
+    let rows: Vec<_> = (0..240).map(|n| fixture::delivery(4200 - n)).collect();
+    let loaded = Loaded::Deliveries {
+        filter: Box::default(),
+        cursor: Cursor::Newest,
+        rows: rows.clone(),
+        done: true,
+    };
+    answer(&mut model, Slot::Deliveries, loaded);
+    model.refresh.clear();
+    let mut asked = None;
+    for _ in 0..239 {
+        let effects = update(&mut model, key("j"));
+        if let Some(Query::Deliveries { cursor, .. }) = queries(&effects).first() {
+            asked = Some(*cursor);
+            break;
+        }
+    }
+    let here = model.deliveries.selection.id.unwrap();
+    let Some(Cursor::Older(from)) = asked else {
+        panic!("{asked:?}");
+    };
+    assert!(from > here, "what is above the selection stays in memory");
+    let top_row = model.deliveries.rows[model.deliveries.selection.top].id;
+    let start = from.event().0 - 1;
+    let loaded = Loaded::Deliveries {
+        filter: Box::default(),
+        cursor: Cursor::Older(from),
+        rows: (0..240).map(|n| fixture::delivery(start - n)).collect(),
+        done: true,
+    };
+    let seq = model.refresh[&Slot::Deliveries].pending.unwrap();
+    let effects = update(
+        &mut model,
+        Input::Loaded {
+            slot: Slot::Deliveries,
+            seq,
+            result: Ok(loaded),
+        },
+    );
+    assert_eq!(queries(&effects), Vec::<&Query>::new());
+    assert_eq!(model.deliveries.selection.id, Some(here));
+    let list = &model.deliveries;
+    assert_eq!(
+        list.rows[list.selection.top].id, top_row,
+        "nothing moves on the screen"
+    );
+}
+
+#[test]
+fn many_changes_are_one_read_at_a_time_and_none_while_frozen() {
+    let mut model = Model::new(fixture::config(), fixture::LOOKS, fixture::NOW, SIZE);
+    let effects = update(&mut model, Input::Start);
+    assert_eq!(queries(&effects), [&Query::Overview]);
+    for _ in 0..100 {
+        assert_eq!(update(&mut model, Input::Changed), []);
+    }
+    let seq = model.refresh[&Slot::Overview].pending.unwrap();
+    let result = Ok(Loaded::Overview(Box::new(fixture::overview())));
+    let slot = Slot::Overview;
+    let effects = update(&mut model, Input::Loaded { slot, seq, result });
+    assert_eq!(queries(&effects), Vec::<&Query>::new(), "it rests first");
+    let effects = update(&mut model, Input::Timer(Timer::Cool(slot)));
+    assert_eq!(queries(&effects), [&Query::Overview]);
+
+    let mut model = fixture::model(SIZE);
+    model.refresh.clear();
+    talk(&mut model, "f");
+    assert!(model.frozen);
+    assert_eq!(
+        queries(&update(&mut model, Input::Changed)),
+        Vec::<&Query>::new()
+    );
+    assert_eq!(queries(&talk(&mut model, "f")), [&Query::Overview]);
+}
+
+#[test]
+fn an_old_answer_does_not_replace_a_newer_question() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2");
+    let old = model.refresh[&Slot::Deliveries].pending.unwrap();
+    talk(&mut model, "/state:dead\n");
+    let result = Ok(Loaded::Deliveries {
+        filter: Box::default(),
+        cursor: Cursor::Newest,
+        rows: vec![fixture::delivery(1)],
+        done: true,
+    });
+    let slot = Slot::Deliveries;
+    update(
+        &mut model,
+        Input::Loaded {
+            slot,
+            seq: old,
+            result,
+        },
+    );
+    assert!(model.deliveries.rows.is_empty());
+}
+
+#[test]
+fn leaving_with_the_worker_inside_asks_and_elsewhere_just_leaves() {
+    let mut model = model(SIZE);
+    let effects = talk(&mut model, "q");
+    let timer = arm_timer(&effects);
+    assert!(talk(&mut model, "s").is_empty(), "not yet readable");
+    update(&mut model, Input::Timer(timer));
+    assert_eq!(talk(&mut model, "s"), [Effect::Leave(Exit::Quit)]);
+    talk(&mut model, "\x1b");
+    let timer = arm_timer(&talk(&mut model, "^Z"));
+    update(&mut model, Input::Timer(timer));
+    assert_eq!(talk(&mut model, "d"), [Effect::Leave(Exit::Detach)]);
+
+    let mut model = fixture::model(SIZE);
+    model.link = Link::Attached;
+    assert_eq!(talk(&mut model, "q"), [Effect::Leave(Exit::Quit)]);
+    assert_eq!(talk(&mut model, "^Z"), [Effect::Suspend]);
+}
+
+#[test]
+fn read_only_opens_no_dialog() {
+    for typed in ["3r", "3c", "1p", "3E", "6r", "7c", ":reload\n", ":adopt\n"] {
+        let mut model = model(SIZE);
+        model.read_only = true;
+        let effects = talk(&mut model, typed);
+        assert!(
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Preview { .. })),
+            "{typed}"
+        );
+        assert!(
+            !matches!(model.overlay, Some(Overlay::Dialog(_))),
+            "{typed}"
+        );
+    }
+}
+
+#[test]
+fn the_palette_finds_and_does() {
+    let mut model = model(SIZE);
+    talk(&mut model, ":dead l\n");
+    assert_eq!(model.place, Place::Dead);
+    let effects = talk(&mut model, ":adopt\n");
+    arm_timer(&effects);
+}
+
+#[test]
+fn esc_goes_back_the_way_one_came() {
+    let mut model = model(SIZE);
+    talk(&mut model, "3\n");
+    assert_eq!(model.place, Place::Deliveries);
+    assert!(!model.deliveries.filter.is_empty());
+    talk(&mut model, "\x1b");
+    assert_eq!(model.place, Place::Dead);
+    talk(&mut model, "\x1b");
+    assert_eq!(model.place, Place::Overview);
+    talk(&mut model, "2");
+    talk(&mut model, "\x1b\x1b");
+    assert_eq!(model.place, Place::Overview);
+}
+
+#[test]
+fn a_runbook_is_searched() {
+    let mut model = model(SIZE);
+    model.place = Place::Runbook;
+    talk(&mut model, "/breaker\n");
+    let first = model.reading.found.unwrap();
+    talk(&mut model, "n");
+    let second = model.reading.found.unwrap();
+    assert!(second > first);
+    talk(&mut model, "N");
+    assert_eq!(model.reading.found, Some(first));
+}
+
+#[test]
+fn json_folds_where_the_cursor_is() {
+    let mut model = model(SIZE);
+    model.place = Place::Delivery;
+    update(&mut model, Input::Resize(100, 60));
+    let rows = views::delivery::rows(&model);
+    let inside = rows
+        .iter()
+        .position(|row| row.line.to_string().contains("KAFFE-1"))
+        .expect("the payload is laid out");
+    model.detail.line = inside;
+    talk(&mut model, "\n");
+    let folded = views::delivery::rows(&model);
+    assert!(folded.len() < rows.len());
+    assert!(
+        !folded
+            .iter()
+            .any(|row| row.line.to_string().contains("KAFFE-1"))
+    );
+    talk(&mut model, "+");
+    assert_eq!(views::delivery::rows(&model).len(), rows.len());
+}

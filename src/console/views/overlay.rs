@@ -1,0 +1,324 @@
+//! What lies over a screen: the help, the palette, confirmations, and the question how to leave.
+
+use std::fmt::Write as _;
+
+use ratatui::layout::{Position, Rect};
+
+use super::super::keymap::{self, Binding};
+use super::super::model::{Dialog, Model, Overlay, Stage};
+use super::super::theme::Role;
+use super::super::update::{dialog_options, matches, screen_contexts};
+use super::super::widgets::{self, Pen};
+use crate::control::action::{Action, Verdict};
+use crate::watch;
+
+/// Draws what lies over the screen; returns where the cursor is.
+pub(super) fn draw(model: &Model, pen: &mut Pen<'_>) -> Option<Position> {
+    match model.overlay.as_ref()? {
+        Overlay::Palette { line, selected } => palette(model, pen, line, *selected),
+        Overlay::Help { top } => {
+            help(model, pen, *top);
+            None
+        }
+        Overlay::Dialog(dialog) => confirm(model, pen, dialog),
+        Overlay::Leave { armed, suspend, .. } => {
+            leave(model, pen, *armed, *suspend);
+            None
+        }
+    }
+}
+
+/// A window of at most that size in the middle of the screen.
+fn middle(model: &Model, width: u16, height: u16) -> Rect {
+    let (columns, rows) = model.size;
+    let width = width.min(columns);
+    let height = height.min(rows);
+    Rect::new((columns - width) / 2, (rows - height) / 2, width, height)
+}
+
+fn help_rows(model: &Model) -> Vec<&'static Binding> {
+    keymap::active(&screen_contexts(model.place))
+        .into_iter()
+        .filter(|row| !row.keys.is_empty())
+        .filter(|row| !(model.read_only && row.command.mutates()))
+        .collect()
+}
+
+fn help_text(model: &Model, width: usize) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    let keys_width = if width >= 60 { 20 } else { 12 };
+    for row in help_rows(model) {
+        let keys = row.keys.join(" ");
+        let text = widgets::wrap(row.help, width.saturating_sub(keys_width + 1).max(10));
+        for (index, text) in text.into_iter().enumerate() {
+            let keys = if index == 0 {
+                keys.clone()
+            } else {
+                String::new()
+            };
+            lines.push((keys, text));
+        }
+    }
+    lines
+}
+
+fn help_area(model: &Model) -> Rect {
+    middle(model, 92, model.size.1.saturating_sub(2).max(1))
+}
+
+/// How many lines the help has.
+pub fn help_lines(model: &Model) -> usize {
+    help_text(model, help_area(model).width.saturating_sub(4).into()).len()
+}
+
+fn help(model: &Model, pen: &mut Pen<'_>, top: usize) {
+    let area = help_area(model);
+    let title = format!("What can I do here: {}", model.place.title());
+    let inner = pen.window(area, &title);
+    let keys_width: u16 = if inner.width >= 62 { 20 } else { 12 };
+    let lines = help_text(model, usize::from(area.width.saturating_sub(4)));
+    for (offset, (keys, text)) in lines.iter().skip(top).take(inner.height.into()).enumerate() {
+        let y = inner.y + offset as u16;
+        pen.text(inner.x + 1, y, keys_width, keys, Role::Accent);
+        let x = inner.x + 2 + keys_width;
+        pen.text(x, y, inner.right().saturating_sub(x), text, Role::Text);
+    }
+    pen.scrollbar(inner, top, lines.len());
+}
+
+fn palette(
+    model: &Model,
+    pen: &mut Pen<'_>,
+    line: &tui_input::Input,
+    selected: usize,
+) -> Option<Position> {
+    let found = matches(model);
+    let area = middle(model, 84, 18);
+    let inner = pen.window(area, "Commands");
+    pen.text(inner.x, inner.y, 2, ": ", Role::Accent);
+    let field = Rect::new(
+        inner.x + 2,
+        inner.y,
+        inner.width.saturating_sub(2),
+        inner.height.min(1),
+    );
+    let at = super::input(pen, field, line);
+    let height = usize::from(inner.height.saturating_sub(1));
+    let top = (selected + 1).saturating_sub(height);
+    for (offset, row) in found.iter().skip(top).take(height).enumerate() {
+        let y = inner.y + 1 + offset as u16;
+        let keys = row.keys.first().copied().unwrap_or_default();
+        pen.text(
+            inner.x + 1,
+            y,
+            inner.width.saturating_sub(2),
+            row.help,
+            Role::Text,
+        );
+        let text = format!("  {keys}");
+        pen.right(
+            inner.x,
+            y,
+            inner.width.saturating_sub(1),
+            &text,
+            Role::Accent,
+        );
+        if top + offset == selected {
+            pen.over(Rect::new(inner.x, y, inner.width, 1), Role::Selected);
+        }
+    }
+    if found.is_empty() && inner.height > 1 {
+        pen.text(
+            inner.x + 1,
+            inner.y + 1,
+            inner.width,
+            "no such command here",
+            Role::Dim,
+        );
+    }
+    at
+}
+
+fn leave(model: &Model, pen: &mut Pen<'_>, armed: bool, suspend: bool) {
+    let mut text = Vec::new();
+    if suspend {
+        text.push(
+            "The worker is inside this process: suspending it would stop all deliveries. Detaching leaves it at work."
+                .to_owned(),
+        );
+    } else {
+        text.push("The worker is inside this process.".to_owned());
+    }
+    let area = middle(model, 64, 10);
+    let inner = pen.window(area, "Leave midwatch?");
+    let width = usize::from(inner.width.saturating_sub(2));
+    let mut y = inner.y;
+    for line in text.iter().flat_map(|text| widgets::wrap(text, width)) {
+        pen.text(inner.x + 1, y, inner.width, &line, Role::Text);
+        y += 1;
+    }
+    y += 1;
+    let choices = [
+        ("s", "finish what is under way, then stop the worker too"),
+        ("d", "detach: a worker without a console goes on"),
+        ("esc", "stay"),
+    ];
+    for (key, text) in choices {
+        let role = if armed || key == "esc" {
+            Role::Accent
+        } else {
+            Role::Dim
+        };
+        if y < inner.bottom() {
+            pen.text(inner.x + 1, y, 5, key, role);
+            pen.text(
+                inner.x + 6,
+                y,
+                inner.width.saturating_sub(6),
+                text,
+                Role::Text,
+            );
+        }
+        y += 1;
+    }
+}
+
+/// The lines of a dialog above its last one.
+fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Role)> {
+    let mut lines: Vec<(String, Role)> = Vec::new();
+    let mut add = |text: &str, role: Role| {
+        lines.extend(
+            widgets::wrap(text, width)
+                .into_iter()
+                .map(|line| (line, role)),
+        );
+    };
+    let Some(preview) = &dialog.preview else {
+        return lines;
+    };
+    let counted = matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. });
+    add(&preview.scope, Role::Text);
+    if counted {
+        let mut text = match preview.count {
+            0 => "Nothing matches any more.".to_owned(),
+            1 => "1 delivery".to_owned(),
+            n => format!("{} deliveries", watch::grouped(n)),
+        };
+        if let Some(oldest) = preview.oldest.filter(|_| preview.count > 0) {
+            let when = watch::when(oldest, model.now, model.config.site.timezone);
+            let _ = write!(text, ", the oldest accepted {when}");
+        }
+        add(&text, Role::Title);
+    }
+    for (verdict, count) in &preview.verdicts {
+        let (words, role) = match verdict {
+            Verdict::Safe => ("safe to repeat", Role::Good),
+            Verdict::AlreadyDelivered => ("delivered already: sent again", Role::Warn),
+            Verdict::Superseded => (
+                "a newer one of the same key was delivered since",
+                Role::Warn,
+            ),
+            Verdict::Unknown => ("outcome not known: may have arrived", Role::Warn),
+            Verdict::Pruned => ("payload pruned: cannot be sent", Role::Dim),
+        };
+        add(&format!("{:>7}  {words}", watch::grouped(*count)), role);
+    }
+    for note in &preview.notes {
+        add(note, Role::Text);
+    }
+    lines
+}
+
+fn dialog_area(model: &Model, dialog: &Dialog) -> (Rect, Vec<(String, Role)>) {
+    let width = 76.min(model.size.0);
+    let lines = dialog_lines(model, dialog, usize::from(width.saturating_sub(4)));
+    let rows = lines.len() + dialog_options(dialog).len() + 7;
+    (middle(model, width, rows.clamp(9, 40) as u16), lines)
+}
+
+/// How many lines of the preview do not fit.
+pub fn dialog_overflow(model: &Model) -> usize {
+    let Some(Overlay::Dialog(dialog)) = &model.overlay else {
+        return 0;
+    };
+    let (area, lines) = dialog_area(model, dialog);
+    let room = usize::from(area.height).saturating_sub(dialog_options(dialog).len() + 6);
+    lines.len().saturating_sub(room)
+}
+
+fn confirm(model: &Model, pen: &mut Pen<'_>, dialog: &Dialog) -> Option<Position> {
+    let (area, lines) = dialog_area(model, dialog);
+    let inner = pen.window(area, &dialog.title);
+    let text = Rect::new(
+        inner.x + 1,
+        inner.y,
+        inner.width.saturating_sub(2),
+        inner.height,
+    );
+    let options = dialog_options(dialog);
+    let bottom = text.bottom().saturating_sub(1).max(text.y);
+    let room = usize::from(text.height).saturating_sub(options.len() + 3);
+    let mut y = text.y;
+    let mut say = |pen: &mut Pen<'_>, line: &str, role: Role| {
+        if y < bottom {
+            pen.text(text.x, y, text.width, line, role);
+        }
+        y += 1;
+    };
+    let mut cursor = None;
+    match &dialog.stage {
+        Stage::Writing => {
+            say(pen, &format!("{}:", dialog.label), Role::Dim);
+            let field = Rect::new(text.x, text.y + 1, text.width, u16::from(text.height > 2));
+            cursor = super::input(pen, field, &dialog.line);
+        }
+        Stage::Asking => say(pen, "asking what this would do ...", Role::Dim),
+        Stage::Refused(why) => {
+            for line in widgets::wrap(why, text.width.into()) {
+                say(pen, &line, Role::Bad);
+            }
+        }
+        Stage::Reading { .. } | Stage::Acting => {
+            for (line, role) in lines.iter().skip(dialog.top).take(room) {
+                say(pen, line, *role);
+            }
+            if lines.len() > dialog.top + room {
+                pen.right(text.x, bottom, text.width, "more below", Role::Dim);
+            }
+            if !options.is_empty() {
+                say(pen, "", Role::Text);
+            }
+            for (index, (name, value)) in options.iter().enumerate() {
+                let selected = index == dialog.option;
+                let mark = if selected {
+                    model.theme.glyph("‹›", "<>")
+                } else {
+                    "  "
+                };
+                let role = if selected { Role::Title } else { Role::Text };
+                say(pen, &format!("{mark} {name:<10} {value}"), role);
+            }
+        }
+    }
+    let (answer, role) = match &dialog.stage {
+        Stage::Writing => ("enter shows what would happen   esc leaves", Role::Dim),
+        Stage::Asking => ("esc leaves", Role::Dim),
+        Stage::Reading { armed } => {
+            let nothing = dialog.preview.as_ref().is_some_and(|preview| {
+                preview.count == 0
+                    && matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. })
+            });
+            match (nothing, armed) {
+                (true, _) => ("esc leaves", Role::Dim),
+                (false, true) => ("y does it   esc leaves", Role::Accent),
+                (false, false) => ("y does it   esc leaves", Role::Dim),
+            }
+        }
+        Stage::Acting => ("doing it ...", Role::Busy),
+        Stage::Refused(_) => ("nothing was changed   esc leaves", Role::Dim),
+    };
+    if bottom < pen.buffer.area.bottom() {
+        pen.text(text.x, bottom, text.width, answer, role);
+    }
+    cursor
+}

@@ -1,0 +1,304 @@
+//! Screen 6: reconciliation jobs and their drift; and the differences of a run.
+
+use ratatui::layout::Rect;
+
+use super::super::model::{Model, Slot};
+use super::super::spark;
+use super::super::theme::Role;
+use super::super::widgets::table::{self, Column, Row, fixed, flex, number};
+use super::super::widgets::{self, Pen};
+use super::replays::progress;
+use crate::config::model::Job;
+use crate::store::view::{DifferenceKind, RunRow};
+use crate::time::short;
+use crate::watch;
+
+const COLUMNS: &[Column] = &[
+    flex("job", 9, 24, 99),
+    fixed("state", 11, 98),
+    flex("last run", 8, 16, 85),
+    number("left", 6, 60),
+    number("right", 6, 60),
+    number("compared", 8, 40),
+    number("missing L", 9, 70),
+    number("missing R", 9, 70),
+    number("differ", 6, 75),
+    number("drift", 6, 95),
+    flex("against the limits", 12, 24, 50),
+    flex("runs, newest last", 12, 40, 30),
+];
+const BAR: usize = 10;
+const RUNS: usize = 11;
+
+/// Lines below the table that describe the selected job.
+const DETAIL: usize = 7;
+
+fn detail_rows(height: usize) -> usize {
+    if height >= 14 { DETAIL } else { 0 }
+}
+
+/// Lines of the body that are not rows of the table.
+pub(super) fn above(model: &Model) -> usize {
+    1 + detail_rows(usize::from(model.size.1))
+}
+
+/// How a job is, in glyph, word and role.
+fn state(model: &Model, job: &Job, run: Option<&RunRow>) -> (&'static str, &'static str, Role) {
+    let (unicode, ascii, word, role) = match run {
+        None => ("○", "o", "not yet", Role::Dim),
+        Some(run) if run.ended.is_none() => ("▶", ">", "running", Role::Busy),
+        Some(run) if run.error.is_some() => ("✖", "X", "failed", Role::Bad),
+        Some(run) => match run.drift {
+            None => ("?", "?", "unknown", Role::Warn),
+            Some(drift) if drift > 0.0 && drift >= job.critical => {
+                ("✖", "X", "critical", Role::Bad)
+            }
+            Some(drift) if drift > 0.0 && drift >= job.warn => ("▲", "!", "drifting", Role::Warn),
+            Some(drift) if drift > 0.0 => ("●", "*", "in limits", Role::Good),
+            Some(_) => ("●", "*", "ok", Role::Good),
+        },
+    };
+    (model.theme.glyph(unicode, ascii), word, role)
+}
+
+/// Draws the jobs.
+pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
+    let jobs = &model.config.reconcile;
+    if jobs.is_empty() {
+        let text = "no reconciliation job is configured: see [reconcile] in midwatch.toml";
+        for (offset, line) in widgets::wrap(text, usize::from(area.width.saturating_sub(2)))
+            .iter()
+            .enumerate()
+            .take(area.height.into())
+        {
+            pen.text(
+                area.x + 1,
+                area.y + offset as u16,
+                area.width,
+                line,
+                Role::Dim,
+            );
+        }
+        return;
+    }
+    let detail = detail_rows(usize::from(model.size.1)).min(area.height.into()) as u16;
+    let list = Rect::new(area.x, area.y, area.width, area.height - detail);
+    let inner = list.width.saturating_sub(2).max(1);
+    let bar = usize::from(table::width_of(COLUMNS, inner, BAR));
+    let runs = usize::from(table::width_of(COLUMNS, inner, RUNS));
+    let height = usize::from(list.height.saturating_sub(1));
+    let rows: Vec<Row> = super::window(jobs, model.job.top, height)
+        .map(|(index, job)| Row {
+            cells: cells(model, job, bar, runs),
+            selected: index == model.job.index,
+            marked: false,
+        })
+        .collect();
+    table::draw(pen, list, COLUMNS, &rows);
+    if detail > 0
+        && let Some(job) = jobs.get(model.job.index)
+    {
+        let below = Rect::new(area.x, list.bottom(), area.width, detail);
+        describe(model, pen, below, job);
+    }
+}
+
+fn runs_of<'a>(model: &'a Model, job: &Job) -> impl Iterator<Item = &'a RunRow> {
+    let name = job.name.clone();
+    model.runs.iter().filter(move |run| run.job == name)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Role)> {
+    let run = runs_of(model, job).next();
+    let (glyph, word, role) = state(model, job, run);
+    let number = |f: fn(&RunRow) -> u64| {
+        (
+            run.map_or_else(String::new, |run| widgets::count(f(run))),
+            Role::Text,
+        )
+    };
+    let drift = run.and_then(|run| run.drift);
+    // The bar is full at twice the critical threshold, so that both thresholds have a place on it.
+    let full = (job.critical * 2.0).max(1e-9);
+    let mut drifts: Vec<Option<u64>> = runs_of(model, job)
+        .map(|run| run.drift)
+        .take(width.max(1))
+        .map(|drift| drift.map(|drift| (drift * 1e6) as u64))
+        .collect();
+    drifts.reverse();
+    vec![
+        (job.name.clone(), Role::Title),
+        (format!("{glyph} {word}"), role),
+        (
+            run.map_or_else(
+                || "never".to_owned(),
+                |run| watch::when(run.started, model.now, model.config.site.timezone),
+            ),
+            Role::Dim,
+        ),
+        number(|run| run.counts[0]),
+        number(|run| run.counts[1]),
+        number(|run| run.compared),
+        number(|run| run.only_second),
+        number(|run| run.only_first),
+        number(|run| run.differing),
+        (drift.map_or_else(|| "?".to_owned(), percent), role),
+        (
+            drift.map_or_else(String::new, |drift| {
+                progress(drift / full, bar, model.theme.ascii)
+            }),
+            role,
+        ),
+        (
+            spark::spark(&drifts, width, None, model.theme.ascii),
+            Role::Busy,
+        ),
+    ]
+}
+
+fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
+    let run = runs_of(model, job).next();
+    let mut lines: Vec<Vec<(String, Role)>> = vec![
+        Vec::new(),
+        vec![
+            (format!(" {} ", job.name), Role::Title),
+            (
+                format!(
+                    "{} against {}, every {}, grace {}, owner {}",
+                    job.sides[1].system,
+                    job.sides[0].system,
+                    short(job.every),
+                    short(job.grace),
+                    job.owner
+                ),
+                Role::Dim,
+            ),
+        ],
+        vec![(
+            format!(
+                " limits: warn {}, critical {}",
+                percent(job.warn),
+                percent(job.critical)
+            ),
+            Role::Dim,
+        )],
+    ];
+    match run {
+        None => lines.push(vec![(
+            " it has not run yet; r runs it now".to_owned(),
+            Role::Text,
+        )]),
+        Some(run) => {
+            lines.push(vec![(
+                format!(
+                    " {} on {} only, {} on {} only, {} differ, {} in grace, of {}",
+                    run.only_first,
+                    job.sides[0].system,
+                    run.only_second,
+                    job.sides[1].system,
+                    run.differing,
+                    run.skipped,
+                    run.compared + run.only_first + run.only_second,
+                ),
+                Role::Text,
+            )]);
+            if !run.complete && run.ended.is_some() {
+                lines.push(vec![(
+                    " a listing was not whole: nothing is called missing by it".to_owned(),
+                    Role::Warn,
+                )]);
+            }
+            if let Some(error) = &run.error {
+                lines.push(vec![(format!(" {error}"), Role::Bad)]);
+            }
+        }
+    }
+    for (offset, pieces) in lines.iter().enumerate().take(area.height.into()) {
+        pen.pieces(area.x, area.y + offset as u16, area.width, pieces);
+    }
+}
+
+const DIFFERENCES: &[Column] = &[
+    flex("key", 10, 32, 99),
+    flex("what", 12, 22, 95),
+    flex("field", 8, 20, 80),
+    flex("first", 10, 80, 90),
+    flex("second", 10, 80, 91),
+];
+
+/// Draws the differences of the run.
+pub(super) fn draw_differences(model: &Model, pen: &mut Pen<'_>, area: Rect) {
+    let run = model.runs.iter().find(|run| Some(run.id) == model.run);
+    let job = run.and_then(|run| {
+        model
+            .config
+            .reconcile
+            .iter()
+            .find(|job| job.name == run.job)
+    });
+    let sides = job.map_or(["first", "second"].map(str::to_owned), |job| {
+        [job.sides[0].system.clone(), job.sides[1].system.clone()]
+    });
+    if let Some(run) = run {
+        let zone = model.config.site.timezone;
+        let heading = format!(
+            "{} of {}: {} shown",
+            run.job,
+            watch::when(run.started, model.now, zone),
+            model.differences.len()
+        );
+        pen.text(area.x + 1, area.y, area.width, &heading, Role::Title);
+        let sides = format!("first: {}   second: {}", sides[0], sides[1]);
+        if area.height > 1 {
+            pen.text(area.x + 1, area.y + 1, area.width, &sides, Role::Dim);
+        }
+    }
+    let area = Rect::new(
+        area.x,
+        area.y + area.height.min(2),
+        area.width,
+        area.height.saturating_sub(2),
+    );
+    let height = usize::from(area.height.saturating_sub(1));
+    let none = model.theme.glyph("–", "-");
+    let value = |text: &Option<String>| match text {
+        Some(text) => (text.clone(), Role::Text),
+        None => (none.to_owned(), Role::Dim),
+    };
+    let rows: Vec<Row> = super::window(&model.differences, model.difference.top, height)
+        .map(|(index, row)| {
+            let (word, role) = match row.kind {
+                DifferenceKind::OnlyFirst => (format!("missing in {}", sides[1]), Role::Bad),
+                DifferenceKind::OnlySecond => (format!("missing in {}", sides[0]), Role::Bad),
+                DifferenceKind::Field => ("differs".to_owned(), Role::Warn),
+                DifferenceKind::Duplicate => ("more than once".to_owned(), Role::Warn),
+            };
+            Row {
+                cells: vec![
+                    (row.key.clone(), Role::Title),
+                    (word, role),
+                    (row.field.clone().unwrap_or_default(), Role::Text),
+                    value(&row.first),
+                    value(&row.second),
+                ],
+                selected: index == model.difference.index,
+                marked: false,
+            }
+        })
+        .collect();
+    table::draw(pen, area, DIFFERENCES, &rows);
+    let inner = Rect::new(
+        area.x,
+        area.y + area.height.min(1),
+        area.width,
+        area.height.saturating_sub(1),
+    );
+    if rows.is_empty() {
+        super::empty(model, pen, inner, Slot::Differences, "no differences");
+    }
+    pen.scrollbar(inner, model.difference.top, model.differences.len());
+}

@@ -1,0 +1,436 @@
+//! Every screen, drawn with fixed data.
+
+use std::fmt::Write as _;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use unicode_width::UnicodeWidthStr;
+
+use super::draw;
+use crate::console::fixture::{self, PLACES, key, keys};
+use crate::console::model::Slot;
+use crate::console::model::{Link, Model, Overlay, Place};
+use crate::console::paint::Painter;
+use crate::console::theme::{Palette, Theme};
+use crate::console::update::{Input, Loaded, update};
+
+fn frame(model: &Model) -> Buffer {
+    let (width, height) = model.size;
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    draw(model, &mut buffer);
+    buffer
+}
+
+fn rows(buffer: &Buffer) -> Vec<String> {
+    (0..buffer.area.height)
+        .map(|y| {
+            let mut skip = 0;
+            let mut line = String::new();
+            for x in 0..buffer.area.width {
+                if skip > 0 {
+                    skip -= 1;
+                    continue;
+                }
+                let symbol = buffer[(x, y)].symbol();
+                skip = symbol.width().saturating_sub(1);
+                line.push_str(symbol);
+            }
+            line.trim_end().to_owned()
+        })
+        .collect()
+}
+
+fn text(model: &Model) -> String {
+    let mut out = String::new();
+    for row in rows(&frame(model)) {
+        let _ = writeln!(out, "{row}");
+    }
+    out
+}
+
+fn at(size: (u16, u16), place: Place) -> Model {
+    let mut model = fixture::model(size);
+    model.place = place;
+    update(&mut model, Input::Resize(size.0, size.1));
+    model
+}
+
+#[test]
+fn every_screen_at_every_size_that_matters() {
+    for size in [(45, 20), (80, 24), (120, 40), (250, 60)] {
+        let mut all = String::new();
+        for place in PLACES {
+            let model = at(size, place);
+            let _ = writeln!(all, "=== {place:?}");
+            all.push_str(&text(&model));
+        }
+        insta::assert_snapshot!(format!("screens_{}x{}", size.0, size.1), all);
+    }
+}
+
+#[test]
+fn what_lies_over_the_screens() {
+    let mut all = String::new();
+    for size in [(45, 20), (80, 24)] {
+        for (name, typed) in [
+            ("help", "?"),
+            ("palette", ":rep"),
+            ("leave", "q"),
+            ("suspend", "^Z"),
+            ("replay", "3r"),
+            ("cancel", "2c"),
+            ("filter", "2/path:crm state:"),
+        ] {
+            let mut model = fixture::model(size);
+            fixture::talk(&mut model, typed);
+            let _ = writeln!(all, "=== {name} {}x{}", size.0, size.1);
+            all.push_str(&text(&model));
+        }
+    }
+    insta::assert_snapshot!("overlays", all);
+}
+
+#[test]
+fn troubles_of_midwatch_itself_stand_in_a_banner() {
+    let mut overview = fixture::overview();
+    overview.trouble = Some("the disk is full: 12 MB free".into());
+    overview.foreign_host = Some("old-server".into());
+    overview.worker.heartbeat = fixture::at(42);
+    let mut model = fixture::full((80, 24), overview, &|_| {});
+    model.link = Link::Attached;
+    model.read_only = true;
+    insta::assert_snapshot!("banners", text(&model));
+    let buffer = frame(&model);
+    let banner = &buffer[(2, 2)];
+    assert_eq!(banner.bg, ratatui::style::Color::Red);
+}
+
+#[test]
+fn states_have_a_word_a_glyph_and_a_colour_and_the_selected_row_is_reversed() {
+    let mut model = at((120, 40), Place::Deliveries);
+    fixture::talk(&mut model, "j");
+    let buffer = frame(&model);
+    let lines = rows(&buffer);
+    let dead = lines
+        .iter()
+        .position(|line| line.contains("✖ dead"))
+        .unwrap() as u16;
+    let column = lines[dead as usize]
+        .find('✖')
+        .map(|at| lines[dead as usize][..at].width())
+        .unwrap() as u16;
+    assert_eq!(buffer[(column, dead)].fg, ratatui::style::Color::Red);
+    let selected = lines.iter().position(|line| line.starts_with('›')).unwrap() as u16;
+    for x in 0..120 {
+        assert!(
+            buffer[(x, selected)].modifier.contains(Modifier::REVERSED),
+            "{x}"
+        );
+    }
+}
+
+#[test]
+fn without_colour_nothing_has_one_and_the_selection_is_still_reversed() {
+    for place in PLACES {
+        let mut model = at((120, 40), place);
+        model.theme = Theme {
+            palette: Palette::None,
+            ascii: false,
+        };
+        let buffer = frame(&model);
+        let mut reversed = false;
+        for cell in buffer.content() {
+            assert_eq!(
+                (cell.fg, cell.bg),
+                (ratatui::style::Color::Reset, ratatui::style::Color::Reset)
+            );
+            reversed |= cell.modifier.contains(Modifier::REVERSED);
+        }
+        assert!(reversed || place == Place::Runbook, "{place:?}");
+    }
+}
+
+#[test]
+fn in_ascii_every_cell_is_ascii() {
+    for place in PLACES {
+        let mut model = at((120, 40), place);
+        model.theme.ascii = true;
+        if let Some(Ok(_)) = &model.reading.text {
+            // The runbook's own letters stay as they are.
+            model.reading.text = None;
+        }
+        let buffer = frame(&model);
+        for (index, cell) in buffer.content().iter().enumerate() {
+            assert!(
+                cell.symbol().is_ascii(),
+                "{place:?} {index} {:?}",
+                cell.symbol()
+            );
+        }
+    }
+}
+
+#[test]
+fn any_size_is_drawn_without_panic() {
+    let widths = [1, 2, 3, 5, 8, 13, 20, 33, 45, 60, 80, 100, 140, 200, 300];
+    let heights = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 14, 20, 24, 40, 60, 100];
+    let typed = ["", "?", ":", "q", "r", "c", "/x", "jjjjj", "G"];
+    let mut model = fixture::model((1, 1));
+    for place in PLACES {
+        for width in widths {
+            for height in heights {
+                model.place = place;
+                model.overlay = None;
+                model.prompt = None;
+                update(&mut model, Input::Resize(width, height));
+                let typed = typed[usize::from(width + height) % typed.len()];
+                fixture::talk(&mut model, typed);
+                draw(&model, &mut Buffer::empty(Rect::new(0, 0, width, height)));
+            }
+        }
+    }
+}
+
+/// What may not reach the terminal as it is: control characters, and characters that do not show.
+fn is_raw(symbol: &str) -> bool {
+    let combining = symbol
+        .chars()
+        .filter(|c| unicode_width::UnicodeWidthChar::width(*c) == Some(0))
+        .count();
+    symbol
+        .chars()
+        .any(|c| c.is_control() || crate::visible::is_hidden(c))
+        || combining > 4
+}
+
+#[test]
+fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
+    let zalgo = format!("e{}", "\u{301}".repeat(40));
+    let payloads = [
+        "\x1b[2J\x1b[31mred",
+        "\x1b]0;title\x07",
+        "\x1b]52;c;cm0gLXJm\x07",
+        "\x1bP$q\x1b\\",
+        "\u{9b}2J\u{9d}0;x\u{9c}",
+        "a\rb\nc\x08d\x7f\0",
+        "\u{202e}gpj.exe\u{202c}",
+        "\u{2066}x\u{2069}",
+        "pay\u{200b}ment\u{200d}\u{feff}",
+        "\u{e0041}\u{e0042}\u{e007f}",
+        "\u{2028}\u{2029}\u{ad}\u{34f}",
+        zalgo.as_str(),
+    ];
+    for payload in payloads {
+        let bad = || payload.to_owned();
+        let mut overview = fixture::overview();
+        overview.trouble = Some(bad());
+        overview.foreign_host = Some(bad());
+        overview.paths[0].name = bad();
+        overview.paths[0].breaker = crate::store::view::Breaker::HalfOpen {
+            since: fixture::NOW,
+            reason: bad(),
+        };
+        overview.paths[1].pause = Some(crate::store::view::Pause {
+            by_person: true,
+            by: bad(),
+            reason: bad(),
+            since: fixture::NOW,
+        });
+        overview.runs[0].error = Some(bad());
+        let spoil = |rows: &mut fixture::Rows| {
+            for row in rows
+                .deliveries
+                .iter_mut()
+                .chain(&mut rows.detail.siblings)
+                .chain([&mut rows.detail.row])
+            {
+                row.path = bad();
+                row.kind = bad();
+                row.source = bad();
+                row.event_id = bad();
+                row.subject = Some(bad());
+                row.order_key = Some(bad());
+                row.reason = Some(bad());
+            }
+            rows.groups[0].path = bad();
+            rows.groups[0].reason = bad();
+            let detail = &mut rows.detail;
+            detail.origin = bad();
+            detail.content_type = Some(bad());
+            detail.event_key = Some(bad());
+            detail.schema_version = Some(bad());
+            detail.extensions = vec![(bad(), bad())];
+            detail.data =
+                Some(serde_json::to_vec(&serde_json::json!({ payload: [payload, 1] })).unwrap());
+            for attempt in &mut detail.attempts {
+                attempt.error = bad();
+                attempt.method = bad();
+                attempt.url = bad();
+                attempt.key = bad();
+                attempt.answer_headers = vec![(bad(), bad())];
+                attempt.answer_body = payload.as_bytes().to_vec();
+            }
+            for line in rows.log.iter_mut().chain(&mut detail.log) {
+                line.actor = bad();
+                line.kind = bad();
+                line.path = Some(bad());
+                line.text = bad();
+            }
+            rows.runs[0].error = Some(bad());
+            rows.differences[0].key = bad();
+            rows.differences[0].field = Some(bad());
+            rows.differences[0].first = Some(bad());
+            rows.differences[0].second = Some(bad());
+            rows.batches[0].actor = bad();
+            rows.batches[0].scope = bad();
+            rows.batches[0].reason = Some(bad());
+            rows.strays[0].source = bad();
+            rows.strays[0].event_id = bad();
+            rows.strays[0].kind = bad();
+            rows.strays[0].reason = bad();
+        };
+        let mut model = fixture::full((160, 60), overview, &spoil);
+        model.others = vec![bad()];
+        model.reading.about = bad();
+        model.reading.text = Some(Ok(std::sync::Arc::new(crate::runbook::parse(
+            payload,
+            std::path::Path::new("x.md"),
+        ))));
+        for place in PLACES {
+            for typed in ["", "r", "c", "E", "p", "/"] {
+                model.place = place;
+                model.overlay = None;
+                model.prompt = None;
+                fixture::talk(&mut model, typed);
+                update(&mut model, Input::Paste(bad()));
+                if let Some(Overlay::Dialog(dialog)) = &model.overlay {
+                    // Only ids of ours and names of the configuration.
+                    assert!(
+                        !dialog.title.contains(payload) && !dialog.title.contains("gpj"),
+                        "{}",
+                        dialog.title
+                    );
+                    let id = dialog.id;
+                    let mut preview = fixture::preview();
+                    preview.scope = bad();
+                    preview.notes = vec![bad()];
+                    update(
+                        &mut model,
+                        Input::Previewed {
+                            dialog: id,
+                            result: Ok(preview),
+                        },
+                    );
+                }
+                let buffer = frame(&model);
+                for cell in buffer.content() {
+                    assert!(
+                        !is_raw(cell.symbol()),
+                        "{place:?} {payload:?}: {:?}",
+                        cell.symbol()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Bytes to go from one model's screen to the next's.
+fn cost(painter: &mut Painter<Vec<u8>>, model: &Model) -> usize {
+    painter.paint(&frame(model), None).unwrap()
+}
+
+#[test]
+fn frames_cost_what_they_may() {
+    for (size, full, select, scroll) in [
+        ((80, 24), 6 * 1024, 350, 1_500),
+        ((250, 60), 38 * 1024, 800, 4_096),
+    ] {
+        for palette in [Palette::Sixteen, Palette::TwoFiftySix, Palette::True] {
+            let mut model = at(size, Place::Deliveries);
+            model.theme.palette = palette;
+            model.deliveries.rows = (1..=200)
+                .rev()
+                .map(|n| fixture::delivery(4000 + n))
+                .collect();
+            fixture::talk(&mut model, "jjj");
+            let mut painter = Painter::new(Vec::new());
+            let bytes = cost(&mut painter, &model);
+            assert!(bytes <= full, "full paint {size:?} {palette:?}: {bytes}");
+            assert_eq!(cost(&mut painter, &model), 0, "nothing changed");
+            fixture::talk(&mut model, "j");
+            let bytes = cost(&mut painter, &model);
+            assert!(
+                bytes > 0 && bytes <= select,
+                "select {size:?} {palette:?}: {bytes}"
+            );
+            fixture::talk(&mut model, &"j".repeat(usize::from(size.1)));
+            cost(&mut painter, &model);
+            fixture::talk(&mut model, "j");
+            let bytes = cost(&mut painter, &model);
+            assert!(
+                bytes > 0 && bytes <= scroll,
+                "scroll {size:?} {palette:?}: {bytes}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_without_news_is_no_byte_and_a_minute_is_few() {
+    for place in PLACES {
+        let mut model = at((80, 24), place);
+        let mut painter = Painter::new(Vec::new());
+        cost(&mut painter, &model);
+        let mut bytes = 0;
+        for second in 1..=9 {
+            let now = crate::time::Timestamp(fixture::NOW.0 + second * 1_000);
+            update(&mut model, Input::Tick(now));
+            bytes = bytes.max(cost(&mut painter, &model));
+        }
+        assert!(bytes <= 60, "{place:?} {bytes}");
+    }
+}
+
+#[test]
+fn the_live_overview_stays_thrifty() {
+    let mut model = at((80, 24), Place::Overview);
+    let mut painter = Painter::new(Vec::new());
+    cost(&mut painter, &model);
+    for second in 1..=10_u64 {
+        let mut overview = fixture::overview();
+        overview.at = crate::time::Timestamp(fixture::NOW.0 + second as i64 * 1_000);
+        for path in &mut overview.paths {
+            // 200 deliveries a second.
+            path.recent.accepted = 30_000 + second * 211;
+            path.recent.delivered = 30_000 + second * 173;
+            path.recent.attempts = 30_100 + second * 201;
+            path.counts.ready = 100 + second * 17;
+            path.latency.p95 = Some(80 + second * 3);
+            path.minutes[59].accepted = second * 200;
+        }
+        fixture::answer(
+            &mut model,
+            Slot::Overview,
+            Loaded::Overview(Box::new(overview)),
+        );
+        let bytes = cost(&mut painter, &model);
+        assert!(bytes <= 1_024, "{bytes}");
+    }
+}
+
+#[test]
+fn the_help_and_the_footer_are_made_of_the_bindings() {
+    let mut model = at((120, 60), Place::Dead);
+    let shown = text(&model);
+    for hint in ["replay", "runbook", "escalate", "help"] {
+        assert!(shown.lines().last().unwrap().contains(hint), "{hint}");
+    }
+    update(&mut model, key("?"));
+    let shown = text(&model);
+    assert!(shown.contains("Replay: the marked"));
+    for input in keys("j") {
+        update(&mut model, input);
+    }
+}

@@ -1,0 +1,170 @@
+use super::*;
+use crate::console::fixture::{NOW, at, config, overview};
+use crate::store::view::{Pause, Slot};
+
+fn words(overview: &Overview) -> Vec<(Severity, About)> {
+    wrong_now(overview, &config())
+        .iter()
+        .map(|trouble| (trouble.severity, trouble.about))
+        .collect()
+}
+
+#[test]
+fn no_traffic_is_quiet_and_never_ok() {
+    let mut overview = overview();
+    let row = &mut overview.paths[1];
+    row.recent = Slot::default();
+    let config = config();
+    let state = |row: &PathRow, worker| path_state(row, config.path(&row.name), worker, NOW);
+    assert_eq!(state(row, WorkerState::Running), PathState::Quiet);
+    row.recent.delivered = 1;
+    row.recent.attempts = 1;
+    assert_eq!(state(row, WorkerState::Running), PathState::Ok);
+    // Without a worker, old numbers prove nothing.
+    assert_eq!(
+        state(row, WorkerState::Silent { since: at(2) }),
+        PathState::Unknown
+    );
+}
+
+#[test]
+fn a_path_is_called_by_the_worst_that_holds() {
+    let config = config();
+    let base = overview().paths[1].clone();
+    let state = |change: &dyn Fn(&mut PathRow)| {
+        let mut row = base.clone();
+        row.name = "crm".into();
+        change(&mut row);
+        path_state(&row, config.path("crm"), WorkerState::Running, NOW)
+    };
+    let failing = |failed| {
+        move |row: &mut PathRow| {
+            row.recent = Slot {
+                attempts: 6,
+                failed,
+                ..Slot::default()
+            };
+        }
+    };
+    assert_eq!(state(&|_| {}), PathState::Ok);
+    assert_eq!(state(&failing(1)), PathState::Retrying);
+    assert_eq!(state(&failing(3)), PathState::Failing);
+    assert_eq!(
+        state(&|row| row.oldest_due = Some(at(2))),
+        PathState::Behind
+    );
+    assert_eq!(
+        state(&|row| row.oldest_open = Some(at(12 * 60))),
+        PathState::Late
+    );
+    assert_eq!(
+        state(&|row| row.oldest_open = Some(at(12 * 60 - 1))),
+        PathState::Ok
+    );
+    assert_eq!(
+        state(&|row| {
+            row.breaker = Breaker::HalfOpen {
+                since: at(1),
+                reason: String::new(),
+            };
+        }),
+        PathState::Probing
+    );
+    assert_eq!(
+        state(&|row| {
+            row.pause = Some(Pause {
+                by_person: true,
+                by: "anna".into(),
+                reason: String::new(),
+                since: at(1),
+            });
+        }),
+        PathState::Paused
+    );
+}
+
+#[test]
+fn the_worst_comes_first_and_severity_follows_the_consequence() {
+    // Nobody notices before tomorrow: nothing is critical.
+    let mut overview = overview();
+    assert_eq!(
+        words(&overview),
+        [
+            (Severity::Warning, About::Path),
+            (Severity::Warning, About::Dead),
+            (Severity::Warning, About::Job),
+            (Severity::Info, About::Strays),
+        ]
+    );
+    overview.paths[0].oldest_open = Some(at(13 * 60));
+    assert_eq!(words(&overview)[0], (Severity::Critical, About::Path));
+    overview.trouble = Some("the disk is full".into());
+    overview.worker.heartbeat = at(5);
+    assert_eq!(
+        words(&overview)[..2],
+        [
+            (Severity::Critical, About::Store),
+            (Severity::Critical, About::Worker)
+        ]
+    );
+}
+
+#[test]
+fn a_trouble_names_its_path_and_its_runbook() {
+    let all = wrong_now(&overview(), &config());
+    assert_eq!(all[0].path.as_deref(), Some("crm"));
+    assert!(
+        all[0]
+            .runbook
+            .as_ref()
+            .is_some_and(|file| file.ends_with("runbook.md"))
+    );
+    assert_eq!(all[2].job.as_deref(), Some("orders"));
+}
+
+#[test]
+fn the_sentence_says_what_waits_and_when_it_is_noticed() {
+    let mut overview = overview();
+    assert_eq!(
+        summary(&overview, &config()),
+        "14 orders wait, 3 dead letters need a decision, nothing is lost, nobody notices before Tue 09:40."
+    );
+    overview.paths[0].oldest_open = Some(at(13 * 60));
+    overview.worker.heartbeat = at(5);
+    assert_eq!(
+        summary(&overview, &config()),
+        "14 orders wait, 3 dead letters need a decision, nothing is lost, the business notices since 21:15; nothing is delivered while the worker is down."
+    );
+    overview.paths[0].counts = crate::store::view::Counts::default();
+    overview.paths[0].oldest_open = None;
+    overview.worker.heartbeat = NOW;
+    assert_eq!(
+        summary(&overview, &config()),
+        "Nothing waits, nothing is lost."
+    );
+    overview.trouble = Some("disk full".into());
+    assert!(!summary(&overview, &config()).contains("nothing is lost"));
+}
+
+#[test]
+fn a_worker_is_judged_by_its_last_sign_of_life() {
+    let worker = |state: &str, minutes| WorkerRow {
+        epoch: 1,
+        state: state.into(),
+        heartbeat: at(minutes),
+        ..WorkerRow::default()
+    };
+    assert_eq!(
+        worker_state(&worker("running", 0), NOW),
+        WorkerState::Running
+    );
+    assert_eq!(
+        worker_state(&worker("running", 1), NOW),
+        WorkerState::Silent { since: at(1) }
+    );
+    assert_eq!(
+        worker_state(&worker("stopped", 60), NOW),
+        WorkerState::Stopped { since: at(60) }
+    );
+    assert_eq!(worker_state(&WorkerRow::default(), NOW), WorkerState::Never);
+}
