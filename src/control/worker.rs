@@ -353,7 +353,7 @@ impl Worker {
                 started,
                 stop.clone(),
             ),
-            replay: replay::spawn(inner.store.clone(), live.clone(), batches, stop.clone()),
+            replay: replay::spawn(inner.store.clone(), batches, stop.clone()),
             reconcile: reconcile::spawn(
                 inner.store.clone(),
                 live,

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::live::Live;
 use crate::ids::BatchId;
 use crate::store::view::{BatchRow, BatchState, Severity};
 use crate::store::{LogEntry, Reader, Store, StoreError};
@@ -163,12 +162,7 @@ impl ReplayHandle {
 }
 
 /// Runs batches until `stop`: those found at the start, and those that are announced.
-pub fn spawn(
-    store: Store,
-    _live: Live,
-    batches: Vec<BatchRow>,
-    stop: CancellationToken,
-) -> ReplayHandle {
+pub fn spawn(store: Store, batches: Vec<BatchRow>, stop: CancellationToken) -> ReplayHandle {
     let (sender, mut inbox) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         for row in batches {

@@ -774,12 +774,7 @@ async fn replay_of_ten(
         .create_batch(filter, last, 10, options, entry("replay"))
         .await
         .expect("created");
-    let replays = replay::spawn(
-        bed.store.clone(),
-        bed.live.subscribe(),
-        Vec::new(),
-        bed.stop.clone(),
-    );
+    let replays = replay::spawn(bed.store.clone(), Vec::new(), bed.stop.clone());
     replays.started(batch.id);
     (bed, batch.id)
 }

@@ -15,7 +15,7 @@ use crate::queue::schedule;
 use crate::time::Timestamp;
 
 /// How many times a path's concurrency may be claimed ahead, where attempts are much faster than commits.
-const MOST_AHEAD: f64 = 3.0;
+const MOST_AHEAD: f64 = 8.0;
 
 /// When a path may have something to claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

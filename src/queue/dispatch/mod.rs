@@ -85,45 +85,25 @@ pub fn spawn(
     started: Started,
     stop: CancellationToken,
 ) -> DispatchHandle {
+    spawn_with(store, live, outbound, started, stop, DRAIN)
+}
+
+/// `spawn`, told how long a drain may take.
+fn spawn_with(
+    store: Store,
+    live: Live,
+    outbound: Outbound,
+    started: Started,
+    stop: CancellationToken,
+    drain: Duration,
+) -> DispatchHandle {
     let wake = store.work();
     let (changed, paths) = mpsc::unbounded_channel();
     let (done, drained) = watch::channel(false);
     let (errands, errand_inbox) = mpsc::unbounded_channel();
     let (stored, stored_inbox) = mpsc::unbounded_channel();
     let keeper = tokio::spawn(keeper::run(store.clone(), errand_inbox, stored));
-    let clock = store.clock();
-    let dispatcher = Dispatcher {
-        lines: Vec::new(),
-        index: HashMap::new(),
-        known: started
-            .paths
-            .into_iter()
-            .map(|(id, _, pause, breaker)| (id, Brake::new(pause, breaker)))
-            .collect(),
-        tasks: JoinSet::new(),
-        flying: HashMap::new(),
-        suspects: VecDeque::new(),
-        alone: false,
-        running: [0; 2],
-        work_slots: 1,
-        pending: Vec::new(),
-        turn: None,
-        turn_time: Duration::from_millis(5),
-        asked: false,
-        retry_at: None,
-        cursor: 0,
-        stopping: None,
-        cut: false,
-        seen: (Instant::now(), clock.now()),
-        shared: Arc::new(Shared {
-            store,
-            clock,
-            outbound,
-            engine: Engine::new(),
-        }),
-        live,
-        errands,
-    };
+    let dispatcher = Dispatcher::new(store, live, outbound, started, errands, drain);
     let handle = DispatchHandle {
         wake: Arc::clone(&wake),
         changed,
@@ -166,6 +146,8 @@ struct Dispatcher {
     retry_at: Option<Instant>,
     /// Where the next round robin begins.
     cursor: usize,
+    /// How long a drain may take.
+    drain: Duration,
     /// When the drain ends, once it has begun.
     stopping: Option<Instant>,
     /// The drain is over: only settlements are left.
@@ -183,6 +165,50 @@ fn lane(plan: &Plan) -> usize {
 }
 
 impl Dispatcher {
+    fn new(
+        store: Store,
+        live: Live,
+        outbound: Outbound,
+        started: Started,
+        errands: mpsc::UnboundedSender<Errand>,
+        drain: Duration,
+    ) -> Self {
+        let clock = store.clock();
+        Self {
+            lines: Vec::new(),
+            index: HashMap::new(),
+            known: started
+                .paths
+                .into_iter()
+                .map(|(id, _, pause, breaker)| (id, Brake::new(pause, breaker)))
+                .collect(),
+            tasks: JoinSet::new(),
+            flying: HashMap::new(),
+            suspects: VecDeque::new(),
+            alone: false,
+            running: [0; 2],
+            work_slots: 1,
+            pending: Vec::new(),
+            turn: None,
+            turn_time: Duration::from_millis(5),
+            asked: false,
+            retry_at: None,
+            cursor: 0,
+            drain,
+            stopping: None,
+            cut: false,
+            seen: (Instant::now(), clock.now()),
+            shared: Arc::new(Shared {
+                store,
+                clock,
+                outbound,
+                engine: Engine::new(),
+            }),
+            live,
+            errands,
+        }
+    }
+
     async fn run(
         mut self,
         stop: &CancellationToken,
@@ -322,3 +348,6 @@ impl Dispatcher {
         let _ = self.errands.send(errand);
     }
 }
+
+#[cfg(test)]
+mod tests;

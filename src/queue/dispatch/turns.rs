@@ -12,9 +12,7 @@ use tokio::time::Instant;
 
 use super::keeper::{Errand, Stored};
 use super::line::{Hint, Later, Line, Room, share};
-use super::{
-    DRAIN, Dispatcher, LAST_WORDS, LONGEST_SLEEP, MOST_SETTLED, PAGE_SLOTS, STORE_PAUSE, lane,
-};
+use super::{Dispatcher, LAST_WORDS, LONGEST_SLEEP, MOST_SETTLED, PAGE_SLOTS, STORE_PAUSE, lane};
 use crate::ids::PathId;
 use crate::queue::breaker::Gate;
 use crate::queue::decide;
@@ -304,7 +302,7 @@ impl Dispatcher {
 
     /// No more claims: what was claimed goes back, what is under way gets its time.
     pub(super) fn stop(&mut self) {
-        self.stopping = Some(Instant::now() + DRAIN);
+        self.stopping = Some(Instant::now() + self.drain);
         for line in &mut self.lines {
             let waiting = std::mem::take(&mut line.waiting);
             self.pending
