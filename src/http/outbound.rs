@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,9 +47,9 @@ pub struct Outbound(Arc<Inner>);
 struct Inner {
     live: Live,
     /// For systems on the public internet.
-    public: Result<Client, String>,
+    public: LazyLock<Result<Client, String>>,
     /// For systems that say `private = true`.
-    private: Result<Client, String>,
+    private: LazyLock<Result<Client, String>>,
     keyring: Keyring,
     budgets: Mutex<HashMap<String, Budget>>,
 }
@@ -66,13 +66,20 @@ impl Outbound {
     pub fn new(live: Live) -> Self {
         // The one provider of the process; a second install changes nothing, and that is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self(Arc::new(Inner {
+        let outbound = Self(Arc::new(Inner {
             live,
-            public: client(false),
-            private: client(true),
+            public: LazyLock::new(|| client(false)),
+            private: LazyLock::new(|| client(true)),
             keyring: Keyring::default(),
             budgets: Mutex::default(),
-        }))
+        }));
+        // Each reads the machine's certificates, which takes tens of milliseconds: beside the start, not before it.
+        let (public, private) = (outbound.0.clone(), outbound.0.clone());
+        let beside = std::thread::Builder::new;
+        // Without a thread the first request does it.
+        let _ = beside().spawn(move || LazyLock::force(&public.public).is_ok());
+        let _ = beside().spawn(move || LazyLock::force(&private.private).is_ok());
+        outbound
     }
 
     /// The budget of a system, shared by all who ask for it.
@@ -205,7 +212,7 @@ impl Outbound {
             &self.0.public
         };
         Ok(Ready {
-            client: client.clone().map_err(|error| invalid(&error))?,
+            client: Result::clone(client).map_err(|error| invalid(&error))?,
             request: built,
             sent,
         })
