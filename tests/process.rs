@@ -233,13 +233,18 @@ schedule = ["0", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms"]
         Running::start(command)
     }
 
-    fn worker_state(&self) -> String {
+    fn worker_row(&self) -> midwatch::store::view::WorkerRow {
         let database = self.folder.path().join("midwatch.db");
-        midwatch::store::Reader::open(&database)
-            .unwrap()
-            .worker()
-            .unwrap()
-            .state
+        let reader = midwatch::store::Reader::open(&database).unwrap();
+        reader.worker().unwrap()
+    }
+
+    fn worker_state(&self) -> String {
+        self.worker_row().state
+    }
+
+    fn worker_pid(&self) -> Pid {
+        Pid::from_raw(self.worker_row().pid.cast_signed()).unwrap()
     }
 
     fn delivered(&self, count: usize) {
@@ -642,4 +647,146 @@ fn killed_fifty_times_under_load_it_loses_nothing_and_repeats_under_the_same_key
     assert_eq!(distinct.len(), keys.len(), "two events shared a key");
     assert!(Path::new(&place.config()).exists() && acknowledged.len() > KILLS);
     drop(last);
+}
+
+/// A console of this test, on a pseudo-terminal.
+struct Console {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    pid: Pid,
+    terminal: Option<Box<dyn portable_pty::MasterPty + Send>>,
+    keys: Option<Box<dyn Write + Send>>,
+    output: Option<Box<dyn Read + Send>>,
+}
+
+impl Console {
+    fn open(place: &Place, arguments: &[&str]) -> Self {
+        let size = portable_pty::PtySize {
+            rows: 24,
+            cols: 80,
+            ..portable_pty::PtySize::default()
+        };
+        let pair = portable_pty::native_pty_system().openpty(size).unwrap();
+        let mut command = portable_pty::CommandBuilder::new(BINARY);
+        command.args(["--as", "anna", "--config", place.config().to_str().unwrap()]);
+        command.args(arguments);
+        command.env("TERM", "xterm-256color");
+        let child = pair.slave.spawn_command(command).unwrap();
+        let pid = child.process_id().unwrap();
+        let mut output = pair.master.try_clone_reader().unwrap();
+        // The first bytes of the screen: it is open, and its worker, if it has one, is at work.
+        let mut first = [0; 1];
+        output.read_exact(&mut first).unwrap();
+        Self {
+            child,
+            pid: Pid::from_raw(pid.cast_signed()).unwrap(),
+            keys: Some(pair.master.take_writer().unwrap()),
+            terminal: Some(pair.master),
+            output: Some(output),
+        }
+    }
+
+    /// The terminal goes away, as when an SSH connection breaks.
+    fn hang_up(&mut self) {
+        self.output = None;
+        self.keys = None;
+        self.terminal = None;
+    }
+
+    /// Follows the screen in the background; what it shows now is asked for under the lock.
+    fn watch(&mut self) -> Arc<Mutex<vt100::Parser>> {
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(24), size(80), 0)));
+        let mut output = self.output.take().unwrap();
+        let shown = screen.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                shown.lock().unwrap().process(&buffer[..length]);
+            }
+        });
+        screen
+    }
+
+    fn press(&mut self, key: &str) {
+        self.keys
+            .as_mut()
+            .unwrap()
+            .write_all(key.as_bytes())
+            .unwrap();
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn when_the_terminal_hangs_up_the_worker_inside_goes_on_delivering() {
+    let place = Place::new();
+    let mut console = Console::open(&place, &[]);
+    place.send("a", 3);
+    place.delivered(3);
+    console.hang_up();
+    place.send("b", 3);
+    place.delivered(6);
+    assert!(console.is_running());
+    assert_eq!(place.worker_state(), "running");
+    kill_process(console.pid, Signal::TERM).unwrap();
+    until("drained", || !console.is_running());
+    assert_eq!(place.worker_state(), "stopped");
+}
+
+#[test]
+fn a_console_detaches_and_a_worker_of_its_own_session_goes_on() {
+    let place = Place::new();
+    let mut console = Console::open(&place, &[]);
+    let screen = console.watch();
+    place.send("a", 1);
+    place.delivered(1);
+    console.press("q");
+    until("it asks", || {
+        screen
+            .lock()
+            .unwrap()
+            .screen()
+            .contents()
+            .contains("detach")
+    });
+    // A letter acts only once the question has been on the screen long enough to be read.
+    until("it leaves", || {
+        if console.is_running() {
+            console.press("d");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        !console.is_running()
+    });
+    until("the next worker works", || {
+        place.worker_state() == "running"
+    });
+    place.send("b", 2);
+    place.delivered(3);
+    let worker = place.worker_pid();
+    assert_ne!(worker, console.pid);
+    assert_eq!(rustix::process::getsid(Some(worker)).unwrap(), worker);
+    kill_process(worker, Signal::TERM).unwrap();
+    until("drained", || place.worker_state() == "stopped");
+
+    // A service has worked this database now: a console attaches, and does not become the worker by itself.
+    let mut console = Console::open(&place, &[]);
+    assert!(console.is_running());
+    assert_eq!(place.worker_state(), "stopped");
+    place.send("c", 1);
+    let _worker = place.worker(&[]);
+    place.delivered(4);
+}
+
+fn size(cells: u16) -> std::num::NonZeroU16 {
+    std::num::NonZeroU16::new(cells).unwrap()
 }

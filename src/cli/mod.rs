@@ -19,6 +19,7 @@ mod backup;
 mod cancel;
 mod check;
 mod completions;
+mod console;
 mod context;
 mod deliveries;
 mod demo;
@@ -35,6 +36,7 @@ mod runbook;
 mod select;
 mod send;
 mod show;
+mod status;
 mod tail;
 mod worker;
 
@@ -64,10 +66,17 @@ Environment:
 /// Without a command it opens the console: with the worker inside if no worker holds the database, attached to it
 /// otherwise.
 #[derive(Debug, clap::Parser)]
-#[command(name = "midwatch", version, after_long_help = EXIT_CODES, max_term_width = 100)]
+#[command(
+    name = "midwatch",
+    version,
+    after_long_help = EXIT_CODES,
+    max_term_width = 100
+)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(flatten)]
+    console: console::Args,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -100,6 +109,7 @@ enum Command {
     Send(send::Args),
     Deliveries(deliveries::Args),
     Show(show::Args),
+    Status(status::Args),
     Replay(replay::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
@@ -155,7 +165,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
     let context = Context::new(cli.global);
     let context = &context;
     match cli.command {
-        None => Ok(OK),
+        None => console::run(cli.console, context).await,
         Some(Command::Worker(args)) => worker::run(args, context).await,
         Some(Command::Demo(args)) => demo::run(args).await,
         Some(Command::Init(args)) => init::run(&args),
@@ -164,6 +174,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Send(args)) => send::run(args, context).await,
         Some(Command::Deliveries(args)) => deliveries::run(&args, context),
         Some(Command::Show(args)) => show::run(&args, context),
+        Some(Command::Status(args)) => Ok(status::run(&args, context)),
         Some(Command::Replay(args)) => replay::run(args, context).await,
         Some(Command::Cancel(args)) => cancel::run(args, context).await,
         Some(Command::Pause(args)) => pause::run(args, context).await,

@@ -62,11 +62,6 @@ impl Signals {
     pub async fn terminate(&mut self) {
         self.terminate.recv().await;
     }
-
-    /// Returns on SIGHUP.
-    pub async fn hangup(&mut self) {
-        self.hangup.recv().await;
-    }
 }
 
 /// Works until told to stop, then drains. A service reloads on SIGHUP; a worker whose console went away ignores it.
