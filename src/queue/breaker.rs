@@ -14,6 +14,9 @@ use crate::time::{Timestamp, short};
 /// How the reason of a breaker that opened on refused records ends; it is how a restarted worker knows such a breaker.
 const REFUSED: &str = "different records were refused with no success between";
 
+/// A run of refusals this long is as good as endless: with a higher limit it is not kept at all.
+const LONGEST_RUN: u32 = 10_000;
+
 /// The window is kept in this many slices.
 const SLICES: u32 = 10;
 
@@ -241,11 +244,11 @@ impl Brake {
     ) {
         self.count(now, policy, false);
         match &self.breaker {
-            Breaker::Closed => {
+            Breaker::Closed if (1..=LONGEST_RUN).contains(&policy.refused) => {
                 self.run
                     .retain(|earlier| earlier.record != outcome.record.record);
                 self.run.push(outcome.record);
-                if policy.refused > 0 && self.run.len() >= policy.refused as usize {
+                if self.run.len() >= policy.refused as usize {
                     ruling.back = true;
                     ruling.take_back = std::mem::take(&mut self.run);
                     ruling.take_back.pop();
@@ -253,6 +256,7 @@ impl Brake {
                     ruling.notices.push(self.open(now, policy, reason));
                 }
             }
+            Breaker::Closed => {}
             Breaker::Open { reason, .. } | Breaker::HalfOpen { reason, .. } => {
                 if reason.ends_with(REFUSED) {
                     ruling.back = true;

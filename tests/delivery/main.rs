@@ -41,10 +41,11 @@ async fn each_end_of_an_attempt_has_its_class_and_its_consequence() {
         (Some(408), State::Ready, Class::Transient, true),
         (Some(409), State::Delivered, Class::Delivered, true),
         (Some(422), State::Dead, Class::Rejected, true),
-        (Some(429), State::Ready, Class::Throttled, true),
         (Some(500), State::Ready, Class::Transient, true),
         (Some(503), State::Ready, Class::Transient, true),
         (None, State::Ready, Class::Unknown, true),
+        // Last, because it stops the system for a while.
+        (Some(429), State::Ready, Class::Throttled, true),
     ];
     let receiver = Receiver::start(|seen| match seen.body.parse() {
         Ok(0) | Err(_) => Answer::cut(),

@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 /// How long a delivery waits whose rendered request could not be kept.
 const NOT_KEPT: Duration = Duration::from_secs(1);
 
+/// How long a system is left alone that throttles without saying for how long.
+const UNSAID: Duration = Duration::from_secs(2);
+
 /// An attempt under way.
 #[derive(Debug)]
 pub(super) struct Flying {
@@ -157,9 +160,10 @@ impl Dispatcher {
             Some(line) => {
                 line.took(duration);
                 if class == Class::Throttled
-                    && let (Some(budget), Some(asked)) = (&line.budget, asked)
+                    && let Some(budget) = &line.budget
                 {
-                    budget.throttled(asked);
+                    let unsaid = UNSAID.min(plan.path.retry_after_cap);
+                    budget.throttled(asked.unwrap_or(unsaid));
                 }
                 &mut line.brake
             }
