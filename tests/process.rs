@@ -453,6 +453,32 @@ fn a_good_file_is_applied_and_a_bad_one_refused_while_deliveries_go_on() {
 }
 
 #[test]
+fn status_and_doctor_say_by_exit_code_how_things_stand() {
+    let place = Place::new();
+    let code = |arguments: &[&str]| place.run(arguments).status.code();
+    assert_eq!(code(&["status"]), Some(3), "there is nothing to read yet");
+    let worker = place.worker(&[]);
+    place.send("a", 1);
+    place.delivered(1);
+    until("well", || code(&["status"]) == Some(0));
+    assert_eq!(
+        code(&["doctor", "--json"]),
+        Some(1),
+        "the configuration has warnings"
+    );
+    place.ok(&["pause", "crm"]);
+    place.send("b", 1);
+    let shown: Value = serde_json::from_slice(&place.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(shown["severity"], "warning");
+    assert_eq!(shown["overview"]["events"], 2);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended(), Some(0));
+    assert_eq!(code(&["status"]), Some(2), "nobody delivers");
+    assert_eq!(code(&["doctor"]), Some(2));
+    assert_eq!(code(&["stauts"]), Some(2));
+}
+
+#[test]
 fn an_escalation_goes_to_the_paths_channel_and_says_that_it_arrived() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();

@@ -6,13 +6,12 @@
 //! can do goes to it as an [`Order`].
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::action::{Action, Actor, Done, Preview, Refused, Submission, Verdict};
+use super::action::{Action, Actor, Done, Refused, Submission};
 use super::escalate;
 use super::wire::{SendOutcome, SendReceipt};
 use crate::config::live::Live;
@@ -22,7 +21,12 @@ use crate::ingest::Intake;
 use crate::queue::filter::Filter;
 use crate::store::view::{BatchState, Overview, Pause, Severity};
 use crate::store::{BatchOptions, LogEntry, ReadError, Reader, Receipt, Store, StoreError};
-use crate::time::{Timestamp, short};
+use crate::time::Timestamp;
+
+mod check;
+mod preview;
+
+use check::{is_submission_id, known, pins};
 
 /// The fastest replay, in releases per second.
 const MAX_PACE: f64 = 1_000.0;
@@ -85,61 +89,6 @@ impl Actions {
     /// Counts commits that changed anything a screen shows.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.store.changes()
-    }
-
-    /// What `action` would do. Changes nothing.
-    pub async fn preview(&self, action: Action) -> Result<Preview, Refused> {
-        self.check(&action)?;
-        match action {
-            Action::Replay { filter, .. } => self.preview_set(filter, true).await,
-            Action::Cancel { filter, .. } => self.preview_set(filter, false).await,
-            Action::AbortReplay { batch } => {
-                let row = self.read(move |reader| reader.batch(batch)).await?;
-                let row = row.ok_or_else(|| no_batch(batch))?;
-                Ok(Preview {
-                    count: row.pending,
-                    ..plain(format!(
-                        "stop replay {}: {} of {} not yet released stay as they were",
-                        batch.0, row.pending, row.total
-                    ))
-                })
-            }
-            Action::Pause { path, .. } => {
-                let overview = self.overview().await?;
-                Ok(pause_preview(&overview, &path, true))
-            }
-            Action::Resume { path } => {
-                let overview = self.overview().await?;
-                Ok(pause_preview(&overview, &path, false))
-            }
-            Action::Escalate {
-                path,
-                delivery,
-                note,
-            } => {
-                let message = self.escalation(&path, delivery, &note, None).await?;
-                let mut preview = plain(format!("escalate {path} to {}", message.channel));
-                preview.notes = message.lines;
-                Ok(preview)
-            }
-            Action::Reconcile { job } => Ok(plain(format!("run the reconciliation {job} now"))),
-            Action::Reload => self.preview_reload().await,
-            Action::Backup { file } => Ok(plain(format!(
-                "copy the database to {}",
-                crate::visible::Visible::of(&file.to_string_lossy())
-            ))),
-            Action::AdoptHost => self.preview_adoption().await,
-            Action::Drain => {
-                let overview = self.overview().await?;
-                let running: u64 = overview.paths.iter().map(|path| path.counts.running).sum();
-                let mut preview = plain("finish what is under way, then stop the worker".into());
-                preview.count = running;
-                preview.notes = vec![
-                    "events are refused and nothing is delivered until a worker runs again".into(),
-                ];
-                Ok(preview)
-            }
-        }
     }
 
     /// Does what was submitted, once: the same submission again gets the first one's answer.
@@ -417,153 +366,6 @@ impl Actions {
             .collect())
     }
 
-    /// Refuses what makes no sense, before anything is read or done.
-    fn check(&self, action: &Action) -> Result<(), Refused> {
-        let long = |text: &str| {
-            (text.chars().count() > MAX_NOTE)
-                .then(|| refused(format!("the text is longer than {MAX_NOTE} characters")))
-                .map_or(Ok(()), Err)
-        };
-        match action {
-            Action::Replay {
-                filter,
-                canary,
-                pace,
-                ..
-            } => {
-                not_empty(filter)?;
-                if *canary == 0 || *canary > 1_000 {
-                    return Err(refused("the canary is 1 to 1000 deliveries"));
-                }
-                if !(*pace > 0.0 && *pace <= MAX_PACE) {
-                    return Err(refused(format!(
-                        "the pace is more than 0 and at most {MAX_PACE} deliveries a second"
-                    )));
-                }
-                Ok(())
-            }
-            Action::Cancel { filter, reason } => {
-                not_empty(filter)?;
-                long(reason)
-            }
-            Action::Pause { path, reason } => {
-                self.number(path)?;
-                long(reason)
-            }
-            Action::Resume { path } => self.number(path).map(|_| ()),
-            Action::Escalate { path, note, .. } => {
-                self.number(path)?;
-                long(note)
-            }
-            Action::Reconcile { job } => {
-                let runtime = self.inner.live.borrow();
-                let names = runtime.config.reconcile.iter().map(|job| job.name.as_str());
-                known("reconciliation", job, names)
-            }
-            Action::Backup { file } => {
-                if !file.is_absolute() {
-                    return Err(refused(
-                        "the backup's file must be given with its whole path",
-                    ));
-                }
-                if file.exists() {
-                    return Err(refused(
-                        "the file exists already: a backup never overwrites",
-                    ));
-                }
-                Ok(())
-            }
-            Action::AbortReplay { .. } | Action::Reload | Action::AdoptHost | Action::Drain => {
-                Ok(())
-            }
-        }
-    }
-
-    async fn preview_set(&self, filter: Filter, for_replay: bool) -> Result<Preview, Refused> {
-        let scope = filter.words();
-        let mut preview = self
-            .read(move |reader| reader.preview(&filter, for_replay))
-            .await?;
-        preview.scope = scope;
-        for (verdict, count) in &preview.verdicts {
-            let note = match verdict {
-                Verdict::Safe => continue,
-                Verdict::AlreadyDelivered => {
-                    "were delivered: a replay sends them again, under the same key"
-                }
-                Verdict::Superseded => "are older than a delivered one of the same key",
-                Verdict::Unknown => {
-                    "may have arrived: the outcome of their last attempt is not known"
-                }
-                Verdict::Pruned => "have no payload any more and are skipped",
-            };
-            if *count > 0 {
-                preview.notes.push(format!("{count} {note}"));
-            }
-        }
-        if self.inner.orders.is_none() {
-            preview
-                .notes
-                .push("no worker runs: the next one does it".into());
-        }
-        Ok(preview)
-    }
-
-    async fn preview_reload(&self) -> Result<Preview, Refused> {
-        if self.inner.orders.is_none() {
-            return Err(no_worker());
-        }
-        let runtime = self.inner.live.borrow().clone();
-        let file = runtime.config.file.clone();
-        let loaded = tokio::task::spawn_blocking(move || crate::config::load(&file))
-            .await
-            .map_err(|_| refused("the configuration could not be read"))?
-            .map_err(|wrong| super::reload::refuse(&wrong))?;
-        let mut preview = plain("apply the configuration file".into());
-        preview.notes = super::reload::changes(&runtime.config, &loaded.config);
-        preview.notes.extend(
-            loaded
-                .warnings
-                .iter()
-                .map(|warning| format!("warning: {warning}")),
-        );
-        Ok(preview)
-    }
-
-    async fn preview_adoption(&self) -> Result<Preview, Refused> {
-        let overview = self.overview().await?;
-        let mut preview = plain(match &overview.foreign_host {
-            Some(host) => format!(
-                "work the database of {} on this host",
-                crate::visible::Visible::of(host)
-            ),
-            // Whose it is shows when a worker begins; without one it may be of any host.
-            None if self.inner.orders.is_none() => "work the database on this host".to_owned(),
-            None => return Err(refused("the database belongs to this host already")),
-        });
-        let mut words = String::new();
-        for path in &overview.paths {
-            if path.counts.backlog() > 0 {
-                words.clear();
-                let _ = write!(words, "{}: {} wait", path.name, path.counts.backlog());
-                if let Some(oldest) = path.oldest_open {
-                    let _ = write!(
-                        words,
-                        ", the oldest for {}",
-                        short(overview.at.since(oldest))
-                    );
-                }
-                preview.count += path.counts.backlog();
-                preview.notes.push(words.clone());
-            }
-        }
-        preview.notes.push(
-            "they are delivered from here on: be sure that the other host does not deliver them too"
-                .into(),
-        );
-        Ok(preview)
-    }
-
     async fn escalation(
         &self,
         path: &str,
@@ -685,45 +487,6 @@ fn receipt(receipt: Receipt) -> SendReceipt {
     }
 }
 
-fn pause_preview(overview: &Overview, path: &str, pausing: bool) -> Preview {
-    let row = overview.paths.iter().find(|row| row.name == path);
-    let mut preview = plain(if pausing {
-        format!("stop attempting {path} until it is resumed")
-    } else {
-        format!("attempt {path} again")
-    });
-    if let Some(row) = row {
-        preview.count = row.counts.backlog();
-        preview.oldest = row.oldest_open;
-        preview.notes = vec![format!("{} wait on it", row.counts.backlog())];
-        if let Some(pause) = &row.pause {
-            preview.notes.push(format!(
-                "paused by {} {} ago: {}",
-                crate::visible::Visible::of(&pause.by),
-                short(overview.at.since(pause.since)),
-                crate::visible::Visible::of(&pause.reason)
-            ));
-        } else if !pausing {
-            preview.notes.push(format!(
-                "it is not paused; its breaker is {}",
-                row.breaker.word()
-            ));
-        }
-    }
-    preview
-}
-
-fn plain(scope: String) -> Preview {
-    Preview {
-        scope,
-        count: 0,
-        oldest: None,
-        verdicts: Vec::new(),
-        high_water: None,
-        notes: Vec::new(),
-    }
-}
-
 fn done(text: String) -> Done {
     Done {
         text,
@@ -742,60 +505,9 @@ fn no_worker() -> Refused {
     )
 }
 
-fn no_batch(batch: BatchId) -> Refused {
-    refused(format!("there is no replay {}", batch.0))
-}
-
-fn not_empty(filter: &Filter) -> Result<(), Refused> {
-    if filter.is_empty() {
-        return Err(refused(
-            "an empty filter means everything, and is refused: say which, for example `path:crm state:dead`",
-        ));
-    }
-    Ok(())
-}
-
-fn pins(
-    high_water: Option<DeliveryId>,
-    expected: Option<u64>,
-) -> Result<(DeliveryId, u64), Refused> {
-    match (high_water, expected) {
-        (_, Some(0)) => Err(refused("nothing matches")),
-        (Some(high_water), Some(expected)) => Ok((high_water, expected)),
-        _ => Err(refused(
-            "preview it first: what is confirmed is pinned to what was shown",
-        )),
-    }
-}
-
 fn only_delivery(filter: &Filter) -> Option<DeliveryId> {
     match &filter.ids[..] {
         [id] => Some(*id),
         _ => None,
     }
-}
-
-fn is_submission_id(id: &str) -> bool {
-    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Refuses an unknown name, with the nearest known one.
-fn known<'a>(
-    what: &str,
-    name: &str,
-    names: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), Refused> {
-    if names.clone().any(|known| known == name) {
-        return Ok(());
-    }
-    let near = names
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .min()
-        .filter(|(distance, known)| *distance <= 2 || *distance * 3 <= known.len())
-        .map(|(_, known)| format!(": did you mean {known}?"))
-        .unwrap_or_default();
-    Err(refused(format!(
-        "there is no {what} called {}{near}",
-        crate::visible::line(name, 60)
-    )))
 }

@@ -13,6 +13,7 @@ mod share;
 mod socket;
 mod start;
 mod systemd;
+mod who;
 pub mod wire;
 pub mod worker;
 
@@ -20,8 +21,9 @@ pub mod worker;
 mod tests;
 
 pub use actions::Actions;
-pub use client::{Client, Link, Who, away_since, pinned, submission_id};
+pub use client::{Client, Link, pinned, submission_id};
 pub use escalate::EVENT_TYPE as ESCALATION;
 pub use offline::Offline;
 pub use socket::path_of as socket_of;
 pub use start::StartError;
+pub use who::Who;

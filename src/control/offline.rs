@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::actions::Actions;
-use super::client::{Client, Inside, Who};
+use super::client::{Client, Inside};
 use super::presence::Presence;
 use super::start::{StartError, open};
+use super::who::Who;
 use crate::config::live::Runtime;
 use crate::config::model::Config;
 use crate::store::Store;

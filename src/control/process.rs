@@ -12,9 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::action::{Action, Submission};
-use super::client::{Client, Who, submission_id};
+use super::client::{Client, submission_id};
 use super::start::StartError;
 use super::systemd::Notifier;
+use super::who::Who;
 use super::worker::{Worker, WorkerOptions};
 use crate::config::model::Config;
 use crate::store::OpenError;

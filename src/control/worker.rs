@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::action::Refused;
 use super::actions::{Actions, Order, refused};
-use super::client::{Client, Inside, Who};
+use super::client::{Client, Inside};
 use super::presence::Presence;
 use super::start::{StartError, front_door, open};
+use super::who::Who;
 use super::wire::PeerKind;
 use super::{reload, share, socket};
 use crate::config::live::{Live, Runtime};

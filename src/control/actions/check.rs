@@ -1,0 +1,117 @@
+//! What makes no sense is refused here, before anything is read or done: the same for previews and submissions.
+
+use super::super::action::{Action, Refused};
+use super::{Actions, MAX_NOTE, MAX_PACE, refused};
+use crate::ids::DeliveryId;
+use crate::queue::filter::Filter;
+
+impl Actions {
+    /// Refuses what makes no sense, before anything is read or done.
+    pub(super) fn check(&self, action: &Action) -> Result<(), Refused> {
+        let long = |text: &str| {
+            (text.chars().count() > MAX_NOTE)
+                .then(|| refused(format!("the text is longer than {MAX_NOTE} characters")))
+                .map_or(Ok(()), Err)
+        };
+        match action {
+            Action::Replay {
+                filter,
+                canary,
+                pace,
+                ..
+            } => {
+                not_empty(filter)?;
+                if *canary == 0 || *canary > 1_000 {
+                    return Err(refused("the canary is 1 to 1000 deliveries"));
+                }
+                if !(*pace > 0.0 && *pace <= MAX_PACE) {
+                    return Err(refused(format!(
+                        "the pace is more than 0 and at most {MAX_PACE} deliveries a second"
+                    )));
+                }
+                Ok(())
+            }
+            Action::Cancel { filter, reason } => {
+                not_empty(filter)?;
+                long(reason)
+            }
+            Action::Pause { path, reason } => {
+                self.number(path)?;
+                long(reason)
+            }
+            Action::Resume { path } => self.number(path).map(|_| ()),
+            Action::Escalate { path, note, .. } => {
+                self.number(path)?;
+                long(note)
+            }
+            Action::Reconcile { job } => {
+                let runtime = self.inner.live.borrow();
+                let names = runtime.config.reconcile.iter().map(|job| job.name.as_str());
+                known("reconciliation", job, names)
+            }
+            Action::Backup { file } => {
+                if !file.is_absolute() {
+                    return Err(refused(
+                        "the backup's file must be given with its whole path",
+                    ));
+                }
+                if file.exists() {
+                    return Err(refused(
+                        "the file exists already: a backup never overwrites",
+                    ));
+                }
+                Ok(())
+            }
+            Action::AbortReplay { .. } | Action::Reload | Action::AdoptHost | Action::Drain => {
+                Ok(())
+            }
+        }
+    }
+}
+
+fn not_empty(filter: &Filter) -> Result<(), Refused> {
+    if filter.is_empty() {
+        return Err(refused(
+            "an empty filter means everything, and is refused: say which, for example `path:crm state:dead`",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn pins(
+    high_water: Option<DeliveryId>,
+    expected: Option<u64>,
+) -> Result<(DeliveryId, u64), Refused> {
+    match (high_water, expected) {
+        (_, Some(0)) => Err(refused("nothing matches")),
+        (Some(high_water), Some(expected)) => Ok((high_water, expected)),
+        _ => Err(refused(
+            "preview it first: what is confirmed is pinned to what was shown",
+        )),
+    }
+}
+
+pub(super) fn is_submission_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Refuses an unknown name, with the nearest known one.
+pub(super) fn known<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Refused> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let near = names
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 2 || *distance * 3 <= known.len())
+        .map(|(_, known)| format!(": did you mean {known}?"))
+        .unwrap_or_default();
+    Err(refused(format!(
+        "there is no {what} called {}{near}",
+        crate::visible::line(name, 60)
+    )))
+}

@@ -1,0 +1,194 @@
+//! What an action would do, before it is confirmed. Reads only.
+
+use std::fmt::Write as _;
+
+use super::super::action::{Action, Preview, Refused, Verdict};
+use super::super::reload;
+use super::{Actions, no_worker, refused};
+use crate::ids::BatchId;
+use crate::queue::filter::Filter;
+use crate::store::view::Overview;
+use crate::time::short;
+use crate::visible::Visible;
+
+impl Actions {
+    /// What `action` would do. Changes nothing.
+    pub async fn preview(&self, action: Action) -> Result<Preview, Refused> {
+        self.check(&action)?;
+        match action {
+            Action::Replay { filter, .. } => self.preview_set(filter, true).await,
+            Action::Cancel { filter, .. } => self.preview_set(filter, false).await,
+            Action::AbortReplay { batch } => {
+                let row = self.read(move |reader| reader.batch(batch)).await?;
+                let row = row.ok_or_else(|| no_batch(batch))?;
+                Ok(Preview {
+                    count: row.pending,
+                    ..plain(format!(
+                        "stop replay {}: {} of {} not yet released stay as they were",
+                        batch.0, row.pending, row.total
+                    ))
+                })
+            }
+            Action::Pause { path, .. } => {
+                let overview = self.overview().await?;
+                Ok(pause_preview(&overview, &path, true))
+            }
+            Action::Resume { path } => {
+                let overview = self.overview().await?;
+                Ok(pause_preview(&overview, &path, false))
+            }
+            Action::Escalate {
+                path,
+                delivery,
+                note,
+            } => {
+                let message = self.escalation(&path, delivery, &note, None).await?;
+                let mut preview = plain(format!("escalate {path} to {}", message.channel));
+                preview.notes = message.lines;
+                Ok(preview)
+            }
+            Action::Reconcile { job } => Ok(plain(format!("run the reconciliation {job} now"))),
+            Action::Reload => self.preview_reload().await,
+            Action::Backup { file } => Ok(plain(format!(
+                "copy the database to {}",
+                Visible::of(&file.to_string_lossy())
+            ))),
+            Action::AdoptHost => self.preview_adoption().await,
+            Action::Drain => {
+                let overview = self.overview().await?;
+                let running: u64 = overview.paths.iter().map(|path| path.counts.running).sum();
+                let mut preview = plain("finish what is under way, then stop the worker".into());
+                preview.count = running;
+                preview.notes = vec![
+                    "events are refused and nothing is delivered until a worker runs again".into(),
+                ];
+                Ok(preview)
+            }
+        }
+    }
+
+    async fn preview_set(&self, filter: Filter, for_replay: bool) -> Result<Preview, Refused> {
+        let scope = filter.words();
+        let mut preview = self
+            .read(move |reader| reader.preview(&filter, for_replay))
+            .await?;
+        preview.scope = scope;
+        for (verdict, count) in &preview.verdicts {
+            let note = match verdict {
+                Verdict::Safe => continue,
+                Verdict::AlreadyDelivered => {
+                    "were delivered: a replay sends them again, under the same key"
+                }
+                Verdict::Superseded => "are older than a delivered one of the same key",
+                Verdict::Unknown => {
+                    "may have arrived: the outcome of their last attempt is not known"
+                }
+                Verdict::Pruned => "have no payload any more and are skipped",
+            };
+            if *count > 0 {
+                preview.notes.push(format!("{count} {note}"));
+            }
+        }
+        if self.inner.orders.is_none() {
+            preview
+                .notes
+                .push("no worker runs: the next one does it".into());
+        }
+        Ok(preview)
+    }
+
+    async fn preview_reload(&self) -> Result<Preview, Refused> {
+        if self.inner.orders.is_none() {
+            return Err(no_worker());
+        }
+        let runtime = self.inner.live.borrow().clone();
+        let file = runtime.config.file.clone();
+        let loaded = tokio::task::spawn_blocking(move || crate::config::load(&file))
+            .await
+            .map_err(|_| refused("the configuration could not be read"))?
+            .map_err(|wrong| reload::refuse(&wrong))?;
+        let mut preview = plain("apply the configuration file".into());
+        preview.notes = reload::changes(&runtime.config, &loaded.config);
+        preview.notes.extend(
+            loaded
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}")),
+        );
+        Ok(preview)
+    }
+
+    async fn preview_adoption(&self) -> Result<Preview, Refused> {
+        let overview = self.overview().await?;
+        let mut preview = plain(match &overview.foreign_host {
+            Some(host) => format!("work the database of {} on this host", Visible::of(host)),
+            // Whose it is shows when a worker begins; without one it may be of any host.
+            None if self.inner.orders.is_none() => "work the database on this host".to_owned(),
+            None => return Err(refused("the database belongs to this host already")),
+        });
+        let mut words = String::new();
+        for path in &overview.paths {
+            if path.counts.backlog() > 0 {
+                words.clear();
+                let _ = write!(words, "{}: {} wait", path.name, path.counts.backlog());
+                if let Some(oldest) = path.oldest_open {
+                    let _ = write!(
+                        words,
+                        ", the oldest for {}",
+                        short(overview.at.since(oldest))
+                    );
+                }
+                preview.count += path.counts.backlog();
+                preview.notes.push(words.clone());
+            }
+        }
+        preview.notes.push(
+            "they are delivered from here on: be sure that the other host does not deliver them too"
+                .into(),
+        );
+        Ok(preview)
+    }
+}
+
+fn pause_preview(overview: &Overview, path: &str, pausing: bool) -> Preview {
+    let row = overview.paths.iter().find(|row| row.name == path);
+    let mut preview = plain(if pausing {
+        format!("stop attempting {path} until it is resumed")
+    } else {
+        format!("attempt {path} again")
+    });
+    if let Some(row) = row {
+        preview.count = row.counts.backlog();
+        preview.oldest = row.oldest_open;
+        preview.notes = vec![format!("{} wait on it", row.counts.backlog())];
+        if let Some(pause) = &row.pause {
+            preview.notes.push(format!(
+                "paused by {} {} ago: {}",
+                Visible::of(&pause.by),
+                short(overview.at.since(pause.since)),
+                Visible::of(&pause.reason)
+            ));
+        } else if !pausing {
+            preview.notes.push(format!(
+                "it is not paused; its breaker is {}",
+                row.breaker.word()
+            ));
+        }
+    }
+    preview
+}
+
+fn plain(scope: String) -> Preview {
+    Preview {
+        scope,
+        count: 0,
+        oldest: None,
+        verdicts: Vec::new(),
+        high_water: None,
+        notes: Vec::new(),
+    }
+}
+
+fn no_batch(batch: BatchId) -> Refused {
+    refused(format!("there is no replay {}", batch.0))
+}

@@ -1,0 +1,54 @@
+//! Who acts, as far as this process can claim. Called by the command line.
+
+use super::action::Actor;
+use super::wire::PeerKind;
+
+/// Who acts, as claimed: goes into every audit row beside the socket peer's uid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// `--as NAME`, else SUDO_USER, else USER.
+    pub name: String,
+    /// The client address in SSH_CONNECTION.
+    pub from: Option<String>,
+    /// Screen or command.
+    pub kind: PeerKind,
+    /// Never acts.
+    pub read_only: bool,
+}
+
+impl Who {
+    /// Reads the claims of this process; `variable` is `std::env::var`.
+    pub fn new(
+        named: Option<String>,
+        kind: PeerKind,
+        read_only: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let name = named
+            .or_else(|| variable("SUDO_USER"))
+            .or_else(|| variable("USER"))
+            .filter(|name| !name.trim().is_empty())
+            .unwrap_or_else(|| "someone".to_owned());
+        let from = variable("SSH_CONNECTION")
+            .and_then(|line| line.split_whitespace().next().map(str::to_owned));
+        Self {
+            name: name.chars().take(64).collect(),
+            from: from.map(|from| from.chars().take(64).collect()),
+            kind,
+            read_only,
+        }
+    }
+
+    /// As an actor of this very process.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            uid: own_uid(),
+            name: self.name.clone(),
+            from: self.from.clone(),
+        }
+    }
+}
+
+fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
+}
