@@ -176,7 +176,7 @@ pub fn overview() -> Overview {
         },
         batches: Vec::new(),
         runs: vec![run(2, 0, 0.021)],
-        log: Vec::new(),
+        log: (1..=4).map(log).collect(),
         foreign_host: None,
         trouble: None,
         config: 1,

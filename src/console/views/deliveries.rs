@@ -12,13 +12,13 @@ use crate::store::view::DeliveryRow;
 
 const COLUMNS: &[Column] = &[
     fixed("accepted", 8, 85),
-    flex("id", 8, 12, 99),
+    fixed("id", 9, 99),
     fixed("state", 11, 98),
     flex("path", 8, 22, 90),
     flex("type", 10, 26, 70),
     flex("subject", 8, 24, 65),
     number("tries", 5, 60),
-    flex("last", 9, 15, 75),
+    fixed("last", 13, 75),
     fixed("next", 8, 50),
     flex("reason", 12, 120, 55),
     flex("event", 10, 40, 10),

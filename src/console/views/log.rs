@@ -13,7 +13,7 @@ const COLUMNS: &[Column] = &[
     fixed("", 1, 98),
     flex("what", 8, 12, 80),
     flex("path", 8, 20, 60),
-    flex("text", 16, 220, 99),
+    flex("text", 32, 220, 99),
     flex("delivery", 8, 11, 40),
     flex("who", 8, 28, 70),
 ];

@@ -232,7 +232,8 @@ fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Ro
 fn dialog_area(model: &Model, dialog: &Dialog) -> (Rect, Vec<(String, Role)>) {
     let width = 76.min(model.size.0);
     let lines = dialog_lines(model, dialog, usize::from(width.saturating_sub(4)));
-    let rows = lines.len() + dialog_options(dialog).len() + 7;
+    let options = dialog_options(dialog).len();
+    let rows = lines.len() + options + usize::from(options > 0) + 4;
     (middle(model, width, rows.clamp(9, 40) as u16), lines)
 }
 
@@ -242,7 +243,8 @@ pub fn dialog_overflow(model: &Model) -> usize {
         return 0;
     };
     let (area, lines) = dialog_area(model, dialog);
-    let room = usize::from(area.height).saturating_sub(dialog_options(dialog).len() + 6);
+    let options = dialog_options(dialog).len();
+    let room = usize::from(area.height).saturating_sub(options + usize::from(options > 0) + 4);
     lines.len().saturating_sub(room)
 }
 
@@ -257,7 +259,8 @@ fn confirm(model: &Model, pen: &mut Pen<'_>, dialog: &Dialog) -> Option<Position
     );
     let options = dialog_options(dialog);
     let bottom = text.bottom().saturating_sub(1).max(text.y);
-    let room = usize::from(text.height).saturating_sub(options.len() + 3);
+    let room = usize::from(text.height)
+        .saturating_sub(options.len() + usize::from(!options.is_empty()) + 2);
     let mut y = text.y;
     let mut say = |pen: &mut Pen<'_>, line: &str, role: Role| {
         if y < bottom {

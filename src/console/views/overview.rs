@@ -10,8 +10,6 @@ use super::super::widgets::{self, Pen};
 use crate::store::view::{Breaker, Overview, PathRow, Severity};
 use crate::watch;
 
-const SPARK: usize = 12;
-
 const COLUMNS: &[Column] = &[
     flex("path", 9, 26, 99),
     fixed("state", 10, 98),
@@ -25,7 +23,7 @@ const COLUMNS: &[Column] = &[
     number("p99", 5, 40),
     fixed("breaker", 9, 35),
     number("dead", 5, 75),
-    flex("last hour", 10, 60, 20),
+    flex("last hour", 10, 60, 45),
 ];
 
 /// Draws the screen.
@@ -99,7 +97,40 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             area = below(area, 1);
         }
     }
-    path_table(model, pen, area, &overview, troubles);
+    let table = Rect::new(
+        area.x,
+        area.y,
+        area.width,
+        area.height.min(paths.max(1) as u16 + 1),
+    );
+    path_table(model, pen, table, &overview, troubles);
+    lately(model, pen, below(area, table.height + 1), &overview);
+}
+
+/// The newest lines of the log, where there is room.
+fn lately(model: &Model, pen: &mut Pen<'_>, area: Rect, overview: &Overview) {
+    if area.height < 3 || overview.log.is_empty() {
+        return;
+    }
+    pen.text(area.x + 1, area.y, area.width, "Lately", Role::Dim);
+    let zone = model.config.site.timezone;
+    let lines = usize::from(area.height - 1).min(12);
+    for (offset, row) in overview.log.iter().take(lines).enumerate() {
+        let (glyph, _, role) = model.theme.severity(row.severity);
+        let mut pieces = vec![
+            (
+                format!(" {} ", watch::when(row.at, overview.at, zone)),
+                Role::Dim,
+            ),
+            (format!("{glyph} "), role),
+        ];
+        if let Some(path) = &row.path {
+            pieces.push((format!("{path}: "), Role::Text));
+        }
+        pieces.push((row.text.clone(), Role::Dim));
+        let y = area.y + 1 + offset as u16;
+        pen.pieces(area.x, y, area.width.saturating_sub(1), &pieces);
+    }
 }
 
 fn below(area: Rect, rows: u16) -> Rect {
@@ -117,8 +148,12 @@ fn trouble(model: &Model, pen: &mut Pen<'_>, area: Rect, index: usize) {
         " "
     };
     let mut pieces = vec![(mark.to_owned(), Role::Accent)];
-    let word = if area.width >= 60 { word } else { "" };
-    pieces.push((format!("{glyph} {word:<9}"), role));
+    let word = if area.width >= 60 {
+        format!("{glyph} {word:<9}")
+    } else {
+        format!("{glyph} ")
+    };
+    pieces.push((word, role));
     let role = if trouble.severity == Severity::Info {
         Role::Dim
     } else {
@@ -223,7 +258,7 @@ fn cells(
         quantile(row.latency.p99),
         (row.breaker.word().to_owned(), breaker_role),
         zero(row.counts.dead, Role::Bad),
-        (spark_of(model, row, spark_width.max(SPARK)), Role::Busy),
+        (spark_of(model, row, spark_width), Role::Busy),
     ]
 }
 

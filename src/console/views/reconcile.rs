@@ -31,7 +31,7 @@ const BAR: usize = 10;
 const RUNS: usize = 11;
 
 /// Lines below the table that describe the selected job.
-const DETAIL: usize = 7;
+const DETAIL: usize = 8;
 
 fn detail_rows(height: usize) -> usize {
     if height >= 14 { DETAIL } else { 0 }
@@ -108,6 +108,17 @@ fn runs_of<'a>(model: &'a Model, job: &Job) -> impl Iterator<Item = &'a RunRow> 
     model.runs.iter().filter(move |run| run.job == name)
 }
 
+/// The drift of the last runs, newest last; a run that could compare nothing is a gap.
+fn drift_line(model: &Model, job: &Job, width: usize) -> String {
+    let mut drifts: Vec<Option<u64>> = runs_of(model, job)
+        .map(|run| run.drift)
+        .take(width.max(1))
+        .map(|drift| drift.map(|drift| (drift * 1e6) as u64))
+        .collect();
+    drifts.reverse();
+    spark::spark(&drifts, width, None, model.theme.ascii)
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
 }
@@ -124,12 +135,6 @@ fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Rol
     let drift = run.and_then(|run| run.drift);
     // The bar is full at twice the critical threshold, so that both thresholds have a place on it.
     let full = (job.critical * 2.0).max(1e-9);
-    let mut drifts: Vec<Option<u64>> = runs_of(model, job)
-        .map(|run| run.drift)
-        .take(width.max(1))
-        .map(|drift| drift.map(|drift| (drift * 1e6) as u64))
-        .collect();
-    drifts.reverse();
     vec![
         (job.name.clone(), Role::Title),
         (format!("{glyph} {word}"), role),
@@ -153,10 +158,7 @@ fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Rol
             }),
             role,
         ),
-        (
-            spark::spark(&drifts, width, None, model.theme.ascii),
-            Role::Busy,
-        ),
+        (drift_line(model, job, width), Role::Busy),
     ]
 }
 
@@ -187,6 +189,23 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
             Role::Dim,
         )],
     ];
+    let room = usize::from(area.width).saturating_sub(40).min(60);
+    if let Some(drift) = run.and_then(|run| run.drift)
+        && room >= 10
+    {
+        let (_, _, role) = state(model, job, run);
+        // Full at twice the critical threshold, so that both thresholds have a place on it.
+        let full = (job.critical * 2.0).max(1e-9);
+        lines.push(vec![
+            (format!(" drift {:>6} ", percent(drift)), role),
+            (progress(drift / full, room, model.theme.ascii), role),
+            (format!(" of {}", percent(full)), Role::Dim),
+        ]);
+        lines.push(vec![
+            (" runs, newest last ".to_owned(), Role::Dim),
+            (drift_line(model, job, room), Role::Busy),
+        ]);
+    }
     match run {
         None => lines.push(vec![(
             " it has not run yet; r runs it now".to_owned(),

@@ -16,12 +16,12 @@ const COLUMNS: &[Column] = &[
     flex("began", 5, 16, 60),
     fixed("state", 9, 98),
     number("total", 6, 85),
-    number("done", 5, 90),
+    number("done", 5, 65),
     flex("progress", 10, 24, 70),
     number("delivered", 9, 80),
     number("died", 5, 88),
     number("skipped", 7, 55),
-    flex("scope", 12, 200, 95),
+    flex("scope", 24, 200, 95),
     flex("who", 8, 24, 40),
 ];
 

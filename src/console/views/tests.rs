@@ -238,6 +238,8 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
             since: fixture::NOW,
         });
         overview.runs[0].error = Some(bad());
+        overview.log[0].text = bad();
+        overview.log[0].path = Some(bad());
         let spoil = |rows: &mut fixture::Rows| {
             for row in rows
                 .deliveries
