@@ -804,13 +804,21 @@ fn a_console_detaches_and_a_worker_of_its_own_session_goes_on() {
     kill_process(worker, Signal::TERM).unwrap();
     until("drained", || place.worker_state() == "stopped");
 
-    // A service has worked this database now: a console attaches, and does not become the worker by itself.
+    // A service has worked this database now: a console does not become the worker by itself, it offers to start one.
     let mut console = Console::open(&place, &[]);
-    assert!(console.is_running());
+    let screen = console.watch();
+    until("it offers", || {
+        let shown = screen.lock().unwrap().screen().contents();
+        shown.contains("Start one in the background?")
+    });
     assert_eq!(place.worker_state(), "stopped");
     place.send("c", 1);
-    let _worker = place.worker(&[]);
+    console.press("y\r");
     place.delivered(4);
+    let started = place.worker_pid();
+    assert_ne!(started, console.pid);
+    kill_process(started, Signal::TERM).unwrap();
+    until("drained", || place.worker_state() == "stopped");
 }
 
 fn size(cells: u16) -> std::num::NonZeroU16 {

@@ -7,15 +7,16 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use super::context::Context;
+use super::out;
 use crate::config::model::Config;
 use crate::console::theme::Palette;
 use crate::console::{self, ConsoleOptions, Exit};
 use crate::control::process::{self, Signals};
 use crate::control::wire::PeerKind;
 use crate::control::worker::{Worker, WorkerOptions};
-use crate::control::{Client, StartError, socket_of};
+use crate::control::{Client, StartError, Who, socket_of};
 use crate::store::{OpenError, Reader};
-use crate::time::Clock;
+use crate::time::{Clock, short};
 use crate::visible::Visible;
 
 /// Options of the console.
@@ -67,6 +68,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         }
         Err(error) => anyhow::bail!("{error}"),
     };
+    if worker.is_none() && !args.read_only {
+        offer_worker(context, &config, &who).await?;
+    }
     let client = match &worker {
         Some(worker) => worker.client_as(who.clone()),
         None => Client::attach(&config.site.database, who.clone()),
@@ -148,6 +152,26 @@ async fn inside(args: &Args, config: &Config) -> anyhow::Result<Option<Worker>> 
         Err(StartError::Open(OpenError::Locked { .. })) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Where a service worked and is down, says since when and offers to start one: someone may have stopped it on purpose,
+/// and this user may lack its secrets, so the answer is no unless it is yes.
+async fn offer_worker(context: &Context, config: &Config, who: &Who) -> anyhow::Result<()> {
+    let database = &config.site.database;
+    if Client::reach(database, who.clone()).await?.is_some() {
+        return Ok(());
+    }
+    let row = Reader::open(database)?.worker()?;
+    let down = short(Clock::System.now().since(row.heartbeat));
+    say(&format!(
+        "no worker runs; the last one gave its last sign of life {down} ago (on {}, {})",
+        row.host, row.state
+    ));
+    if out::ask("Start one in the background?").await? {
+        let pid = process::detach(&context.config_file()?, &who.name).await?;
+        say(&format!("started as process {pid}"));
+    }
+    Ok(())
 }
 
 /// Says something after the screen is gone; the terminal may be gone too.

@@ -123,21 +123,24 @@ impl Consent {
                 "nothing was done: confirm with --yes where there is no terminal to ask on"
             );
         }
-        let question = Visible::of(question);
-        let answer = tokio::task::spawn_blocking(move || -> std::io::Result<String> {
-            let mut err = std::io::stderr().lock();
-            write!(err, "{question} [y/N] ")?;
-            err.flush()?;
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            Ok(line)
-        })
-        .await??;
-        Ok(matches!(
-            answer.trim().to_ascii_lowercase().as_str(),
-            "y" | "yes"
-        ))
+        ask(question).await
     }
+}
+
+/// Asks on the terminal; anything but yes is no.
+pub async fn ask(question: &str) -> anyhow::Result<bool> {
+    let question = Visible::of(question);
+    let answer = tokio::task::spawn_blocking(move || -> std::io::Result<String> {
+        let mut err = std::io::stderr().lock();
+        write!(err, "{question} [y/N] ")?;
+        err.flush()?;
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        Ok(line)
+    })
+    .await??;
+    let answer = answer.trim().to_ascii_lowercase();
+    Ok(matches!(answer.as_str(), "y" | "yes"))
 }
 
 #[cfg(test)]
