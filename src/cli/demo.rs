@@ -6,6 +6,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -13,8 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::context::Context;
 use super::out;
-use crate::config;
+use crate::config::{self, model::Config};
+use crate::console::{self, ConsoleOptions, Exit, Palette};
+use crate::control::Client;
+use crate::control::wire::PeerKind;
 use crate::control::worker::{Worker, WorkerOptions};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -53,6 +58,15 @@ pub struct Args {
     /// The front door's port on loopback (0: any that is free).
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
+    /// Draw with ASCII only.
+    #[arg(long)]
+    ascii: bool,
+    /// Colours: none, 16, 256 or true (else as the terminal says).
+    #[arg(long, value_name = "COLOURS")]
+    palette: Option<Palette>,
+    /// Repaint rarely, for a very slow line.
+    #[arg(long)]
+    low_bandwidth: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -67,14 +81,14 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Runs the demo to its end.
-pub async fn run(args: Args) -> anyhow::Result<u8> {
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
     if !args.headless && !std::io::stdout().is_terminal() {
         return Err(anyhow!(
             "the standard output is no terminal: use `midwatch demo --headless --for 30s`"
         ));
     }
     let home = Home::new(args.dir.as_deref()).context("cannot make the demo's folder")?;
-    let summary = play(&args, &home).await;
+    let summary = play(&args, context, &home).await;
     let kept = args.dir.is_some().then(|| home.folder().to_owned());
     home.close().context("cannot remove the demo's folder")?;
     let summary = summary?;
@@ -88,7 +102,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     Ok(summary.exit_code())
 }
 
-async fn play(args: &Args, home: &Home) -> anyhow::Result<Summary> {
+async fn play(args: &Args, context: &Context, home: &Home) -> anyhow::Result<Summary> {
     let _logging = crate::logging::start(&home.folder().join("logs"))?;
     let stop = CancellationToken::new();
     // However this function ends, the stand-ins end with it.
@@ -111,26 +125,33 @@ async fn play(args: &Args, home: &Home) -> anyhow::Result<Summary> {
             )
         })?
         .config;
-    let database = config.site.database.clone();
     let options = WorkerOptions {
         listener: Some(door),
         ..WorkerOptions::default()
     };
-    let worker = Worker::start(config, options).await?;
+    let worker = Worker::start(config.clone(), options).await?;
+    let config = Arc::new(config);
     let (told, story) = mpsc::channel(64);
     let open = sandbox.open(worker.addr(), told);
     tokio::spawn(tell(worker.store().clone(), story, args.headless));
 
-    watch(args, &worker).await?;
+    let client = worker.client_as(context.who(PeerKind::Console, false));
+    let watched = watch(args, &worker, client, config.clone()).await;
 
     let tally = open.close(LAST_ANSWERS).await;
     worker.drain().await;
     stop.cancel();
-    Summary::read(&database, tally, sandbox.seen())
+    watched?;
+    Summary::read(&config.site.database, tally, sandbox.seen())
 }
 
 /// Lasts until the time is up, someone quits, or a signal ends it. A hang-up ends the demo too.
-async fn watch(args: &Args, worker: &Worker) -> anyhow::Result<()> {
+async fn watch(
+    args: &Args,
+    worker: &Worker,
+    client: Client,
+    config: Arc<Config>,
+) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -140,7 +161,28 @@ async fn watch(args: &Args, worker: &Worker) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
+    let screen = async {
+        if args.headless {
+            return std::future::pending().await;
+        }
+        let options = ConsoleOptions {
+            client,
+            database: config.site.database.clone(),
+            config,
+            read_only: false,
+            ascii: args.ascii,
+            palette: args.palette,
+            low_bandwidth: args.low_bandwidth,
+            inside: true,
+        };
+        // There is nobody to go on for, whatever the reason; only who chose to detach expects something else.
+        if console::run(options).await? == Exit::Detach {
+            out::say("the demo does not go on without its screen: it ends here")?;
+        }
+        anyhow::Ok(())
+    };
     tokio::select! {
+        ended = screen => ended?,
         () = time_is_up => {}
         _ = hang_up.recv() => {}
         _ = interrupt.recv() => {}

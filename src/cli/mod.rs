@@ -167,7 +167,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         None => console::run(cli.console, context).await,
         Some(Command::Worker(args)) => worker::run(args, context).await,
-        Some(Command::Demo(args)) => demo::run(args).await,
+        Some(Command::Demo(args)) => demo::run(args, context).await,
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Check(args)) => check::run(&args, context),
         Some(Command::Reload(args)) => reload::run(args, context).await,

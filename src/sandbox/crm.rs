@@ -185,7 +185,7 @@ fn refusal(count: u64) -> Reply {
         422,
         &json!({
             "status": "error",
-            "message": "Property values were not valid: customer_email is required",
+            "message": "customer_email is required",
             "correlationId": correlation,
             "category": "VALIDATION_ERROR",
             "errors": [{

@@ -329,6 +329,8 @@ mod tests {
         assert!(by(first(|s| s.faults.status.is_some_and(|s| s >= 500)), 60));
         assert!(by(first(|s| s.faults.down), 90));
         assert!(by(first(|s| s.faults.locked), 150));
+        // Each must fit a line of the log at 80 columns.
+        assert!(script.steps.iter().all(|s| s.says.chars().count() <= 60));
         for deed in [Deed::EditDeal, Deed::DeleteDeal, Deed::MendDeals] {
             assert!(
                 script.steps.iter().any(|s| s.deed == Some(deed)),

@@ -122,6 +122,7 @@ async fn the_shop_sends_signed_messages_until_each_is_acknowledged() {
     for path in ["/hooks/shop", "/hooks/payments", "/events"] {
         assert!(taken.iter().any(|taken| taken == path), "{path}");
     }
+    assert!(story.try_recv().is_ok_and(|says| says.contains("opens")));
     assert!(story.try_recv().is_err(), "nothing is told before its time");
     stop.cancel();
 }
