@@ -5,6 +5,7 @@ mod body;
 pub mod guard;
 pub mod join;
 mod outbound;
+mod redact;
 pub mod reply;
 
 pub use outbound::{Outbound, READ_CAP, Target};

@@ -17,6 +17,7 @@ use super::auth::{AuthHeader, Keyring};
 use super::body::{Sent, Tracked};
 use super::guard::{self, Forbidden, Resolver};
 use super::join::join;
+use super::redact::Secrets;
 use super::reply::{Fault, Reply, SendError, Stage};
 use crate::config::live::Live;
 use crate::queue::budget::Budget;
@@ -59,6 +60,7 @@ struct Ready {
     client: Client,
     request: reqwest::Request,
     sent: Sent,
+    secrets: Secrets,
 }
 
 impl Outbound {
@@ -116,8 +118,13 @@ impl Outbound {
         timeout: Duration,
     ) -> Result<Reply, SendError> {
         let deadline = Instant::now() + timeout;
-        let ready = self.prepare(target, request, key_header)?;
-        exchange(ready, deadline, timeout, READ_CAP).await
+        let mut ready = self.prepare(target, request, key_header)?;
+        let secrets = std::mem::take(&mut ready.secrets);
+        let mut reply = exchange(ready, deadline, timeout, READ_CAP).await?;
+        // The answer will be stored and shown, whatever it repeats of the request.
+        reply.body = secrets.hide(reply.body);
+        secrets.hide_in(&mut reply.headers);
+        Ok(reply)
     }
 
     /// Reads a listing of `system`; `url` is relative to the system's, or absolute on the same origin. Waits for the
@@ -194,6 +201,11 @@ impl Outbound {
         if !request.key.is_empty() && !key_header.is_empty() {
             set(&mut headers, key_header, &request.key)?;
         }
+        let secrets = match (target, &auth) {
+            (Target::Channel(_), _) => Secrets::of_url(&url),
+            (Target::System(_), Some(header)) => Secrets::of_header(header),
+            (Target::System(_), None) => Secrets::default(),
+        };
         if let Some((name, value)) = auth {
             headers.insert(name, value);
         }
@@ -215,6 +227,7 @@ impl Outbound {
             client: Result::clone(client).map_err(|error| invalid(&error))?,
             request: built,
             sent,
+            secrets,
         })
     }
 
@@ -295,6 +308,7 @@ async fn exchange(
         client,
         request,
         sent,
+        ..
     } = ready;
     let has_body = request.body().is_some();
     // Of a request without a body nobody asks for one: only a failed connection says that nothing was sent.
