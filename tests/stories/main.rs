@@ -1,0 +1,6 @@
+//! Stories of the whole program, told with the real binary: an operator at a terminal, and what may go wrong around it.
+//!
+//! Receivers are loopback servers of these tests; they end only processes that they started.
+
+mod place;
+mod reliability;
