@@ -283,13 +283,12 @@ impl Summary {
             ..
         } = self.counts;
         format!(
-            "accepted {} (of {} events): delivered {delivered}, waiting {}, dead {dead}, held {held}, cancelled {}; retried {}; {} acknowledged, {} missing; receivers saw {} repeats, each with its key",
+            "accepted {} ({} events): delivered {delivered}, waiting {}, dead {dead}, held {held}, cancelled {}; retried {}; missing {}; repeats {}, each with its key",
             self.accepted,
             self.events,
             self.counts.backlog(),
             cancelled + superseded,
             self.retried,
-            self.tally.acknowledged,
             self.missing(),
             self.seen.repeats,
         )
