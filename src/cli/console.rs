@@ -21,8 +21,6 @@ use crate::visible::Visible;
 
 /// Options of the console.
 #[derive(Debug, Clone, clap::Args)]
-// Each is a switch of the command line, independent of the others.
-#[allow(clippy::struct_excessive_bools)]
 pub struct Args {
     /// Work the database in this process even if a service did before (else the console only attaches then).
     #[arg(long)]
@@ -30,15 +28,22 @@ pub struct Args {
     /// Look, and never act.
     #[arg(long, conflicts_with = "with_worker")]
     read_only: bool,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// How the console looks, here and in the demo.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Look {
     /// Draw with ASCII only.
     #[arg(long)]
-    ascii: bool,
+    pub(super) ascii: bool,
     /// Colours: none, 16, 256 or true (else as the terminal says).
     #[arg(long, value_name = "COLOURS")]
-    palette: Option<Palette>,
+    pub(super) palette: Option<Palette>,
     /// Repaint rarely, for a very slow line.
     #[arg(long)]
-    low_bandwidth: bool,
+    pub(super) low_bandwidth: bool,
 }
 
 /// Opens the console.
@@ -87,9 +92,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         database: config.site.database.clone(),
         config: Arc::new(config),
         read_only: args.read_only,
-        ascii: args.ascii,
-        palette: args.palette,
-        low_bandwidth: args.low_bandwidth,
+        ascii: args.look.ascii,
+        palette: args.look.palette,
+        low_bandwidth: args.look.low_bandwidth,
         inside: worker.is_some(),
     };
     let exit = tokio::select! {

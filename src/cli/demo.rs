@@ -14,10 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::console::Look;
 use super::context::Context;
 use super::out;
 use crate::config::{self, model::Config};
-use crate::console::{self, ConsoleOptions, Exit, Palette};
+use crate::console::{self, ConsoleOptions, Exit};
 use crate::control::Client;
 use crate::control::wire::PeerKind;
 use crate::control::worker::{Worker, WorkerOptions};
@@ -58,15 +59,8 @@ pub struct Args {
     /// The front door's port on loopback (0: any that is free).
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
-    /// Draw with ASCII only.
-    #[arg(long)]
-    ascii: bool,
-    /// Colours: none, 16, 256 or true (else as the terminal says).
-    #[arg(long, value_name = "COLOURS")]
-    palette: Option<Palette>,
-    /// Repaint rarely, for a very slow line.
-    #[arg(long)]
-    low_bandwidth: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -170,9 +164,9 @@ async fn watch(
             database: config.site.database.clone(),
             config,
             read_only: false,
-            ascii: args.ascii,
-            palette: args.palette,
-            low_bandwidth: args.low_bandwidth,
+            ascii: args.look.ascii,
+            palette: args.look.palette,
+            low_bandwidth: args.look.low_bandwidth,
             inside: true,
         };
         // There is nobody to go on for, whatever the reason; only who chose to detach expects something else.
