@@ -249,7 +249,7 @@ impl Actions {
                         format!("breaker of {path} closed by hand"),
                     );
                     store
-                        .set_breaker(number, crate::store::view::Breaker::Closed, log)
+                        .set_breaker(number, crate::store::view::Breaker::Closed, Some(log))
                         .await?;
                 }
                 self.order(Order::PathChanged(number)).await;

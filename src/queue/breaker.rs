@@ -40,6 +40,8 @@ pub struct Notice {
     pub severity: Severity,
     /// In words; nothing from outside but a status.
     pub text: String,
+    /// To be stored and shown, but no line of its own in the log: a probe in an outage that has its line already.
+    pub quiet: bool,
 }
 
 /// The part of a path's state that changed.
@@ -166,10 +168,7 @@ impl Brake {
             since: *since,
             reason: reason.clone(),
         };
-        Some(self.breaker_notice(
-            Severity::Info,
-            "one delivery probes the receiver".to_owned(),
-        ))
+        Some(self.probe_notice("one delivery probes the receiver".to_owned()))
     }
 
     /// Takes one outcome into account.
@@ -227,6 +226,7 @@ impl Brake {
                             "paused: {reason}; one delivery probes it every {}",
                             short(policy.cooldown)
                         ),
+                        quiet: false,
                     });
                 }
             }
@@ -296,6 +296,7 @@ impl Brake {
                 change: Change::Pause(None),
                 severity: Severity::Info,
                 text: "resumed: the receiver lets us in again".to_owned(),
+                quiet: false,
             });
         }
     }
@@ -326,9 +327,14 @@ impl Brake {
                 "the probe failed: breaker open for another {}",
                 short(policy.cooldown)
             );
-            ruling
-                .notices
-                .push(self.breaker_notice(Severity::Info, text));
+            ruling.notices.push(self.probe_notice(text));
+        }
+    }
+
+    fn probe_notice(&self, text: String) -> Notice {
+        Notice {
+            quiet: true,
+            ..self.breaker_notice(Severity::Info, text)
         }
     }
 
@@ -337,6 +343,7 @@ impl Brake {
             change: Change::Breaker(self.breaker.clone()),
             severity,
             text,
+            quiet: false,
         }
     }
 

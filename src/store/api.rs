@@ -441,14 +441,14 @@ impl Store {
             .await
     }
 
-    /// Keeps a path's breaker, with the line that says why it moved.
+    /// Keeps a path's breaker, with the line that says why it moved, if it deserves one.
     pub async fn set_breaker(
         &self,
         path: PathId,
         breaker: Breaker,
-        log: LogEntry,
+        log: Option<LogEntry>,
     ) -> Result<(), StoreError> {
-        self.call(move |work| super::paths::set_breaker(work, path, &breaker, &log))
+        self.call(move |work| super::paths::set_breaker(work, path, &breaker, log.as_ref()))
             .await
     }
 

@@ -93,7 +93,7 @@ pub(super) fn set_breaker(
     work: &mut Work<'_>,
     path: PathId,
     breaker: &Breaker,
-    log: &LogEntry,
+    log: Option<&LogEntry>,
 ) -> Result<(), Fault> {
     let stored = (*breaker != Breaker::Closed).then_some(breaker);
     put(
@@ -103,7 +103,7 @@ pub(super) fn set_breaker(
         stored,
     )?;
     work.woke = true;
-    Ok(work.log(log)?)
+    log.map_or(Ok(()), |log| Ok(work.log(log)?))
 }
 
 fn put(

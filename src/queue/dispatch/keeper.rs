@@ -79,7 +79,11 @@ async fn keep(store: &Store, path: PathId, notice: &Notice) -> Result<(), StoreE
     match &notice.change {
         Change::Breaker(breaker) => {
             store
-                .set_breaker(path, breaker.clone(), entry("breaker"))
+                .set_breaker(
+                    path,
+                    breaker.clone(),
+                    (!notice.quiet).then(|| entry("breaker")),
+                )
                 .await
         }
         Change::Pause(pause) => store.set_pause(path, pause.clone(), entry("pause")).await,
