@@ -132,3 +132,19 @@ fn a_first_evening_begins_with_init_and_a_good_check() {
     );
     assert!(output.status.success());
 }
+
+#[test]
+fn the_configuration_in_the_readme_is_taken_as_it_is_written() {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
+    let (text, _) = rest.split_once("```").expect("its end");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("midwatch.toml");
+    let loaded =
+        config::parse(text, &file).unwrap_or_else(|errors| panic!("{}", report::render(&errors)));
+    assert!(
+        loaded.warnings.is_empty(),
+        "{}",
+        report::render(&loaded.warnings)
+    );
+    assert!(text.lines().count() < 100);
+}
