@@ -2,6 +2,9 @@
 //!
 //! It asks the descriptor itself for a hang-up before it lets crossterm read: after a terminal has gone, crossterm's
 //! own poll never returns and burns a core. The thread may be outlived by the process; it owns nothing.
+//!
+//! crossterm is built with `use-dev-tty`: its other source forgets keys that arrive together with a change of size until
+//! another key is pressed (edge-triggered readiness, of which it takes only the first event).
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -16,6 +19,9 @@ use super::join::Joiner;
 
 /// Keys that nobody has taken yet, at most: what is typed blindly at a stalled screen must not act later.
 const AHEAD: usize = 64;
+
+/// How long crossterm may look for what has come already; with no time at all it does not look.
+const MOMENT: Duration = Duration::from_micros(200);
 
 /// What the thread reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +77,7 @@ fn read(gate: &Gate, report: &impl Fn(FromTerminal) -> bool) {
         }
         let mut events = joiner.expire(Instant::now());
         // One wake-up can hold many keys; crossterm keeps those it has parsed already.
-        while let Ok(true) = crossterm::event::poll(Duration::ZERO) {
+        while let Ok(true) = crossterm::event::poll(MOMENT) {
             match crossterm::event::read() {
                 Ok(event) => events.extend(joiner.feed(event, Instant::now())),
                 Err(_) => break,
