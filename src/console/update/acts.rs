@@ -15,7 +15,7 @@ use crate::queue::model::State;
 use crate::visible::Visible;
 
 /// How many go first and alone, as the dialog offers it.
-pub const CANARIES: &[u32] = &[0, 1, 3, 5, 10, 25, 100];
+pub const CANARIES: &[u32] = &[1, 3, 5, 10, 25, 100];
 /// Releases per second, as the dialog offers it.
 pub const PACES: &[f64] = &[0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0];
 
@@ -126,7 +126,7 @@ fn replay((filter, words): (Filter, String)) -> (String, Action, &'static str) {
     let single = filter.ids.len() == 1;
     let action = Action::Replay {
         filter,
-        canary: if single { 0 } else { 3 },
+        canary: if single { 1 } else { 3 },
         pace: 5.0,
         skip_risky: !single,
     };
@@ -339,13 +339,7 @@ pub fn options(dialog: &Dialog) -> Vec<(&'static str, String)> {
             pace,
             skip_risky,
         } if filter.ids.len() != 1 => vec![
-            (
-                "canary",
-                match canary {
-                    0 => "none: all at the pace".to_owned(),
-                    n => format!("{n} first, alone"),
-                },
-            ),
+            ("canary", format!("{canary} first, alone")),
             ("pace", format!("{pace} a second")),
             (
                 "risky ones",
