@@ -266,7 +266,10 @@ pub fn update(model: &mut Model, input: Input) -> Vec<Effect> {
     let mut effects = Vec::new();
     let before = doing(model);
     match input {
-        Input::Start => loads::want_all(model, &mut effects),
+        Input::Start => {
+            loads::want_all(model, &mut effects);
+            effects.push(Effect::Doing(before.clone()));
+        }
         Input::Key(key) => on_key(model, &key, &mut effects),
         Input::Paste(text) => prompts::paste(model, &text, &mut effects),
         Input::Resize(columns, rows) => model.size = (columns, rows),

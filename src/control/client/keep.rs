@@ -77,6 +77,8 @@ async fn follow_inside(shared: &Shared) {
     let mut changes = worker.actions.changes();
     let mut presence = worker.presence.watch();
     let mut doing = shared.doing.subscribe();
+    // It may have been said before we came here.
+    doing.mark_changed();
     drop(worker);
     loop {
         tokio::select! {
@@ -92,7 +94,9 @@ async fn follow_inside(shared: &Shared) {
             }
             Ok(()) = doing.changed() => {
                 let text = doing.borrow_and_update().clone();
-                attendance.doing(&text);
+                if !text.is_empty() {
+                    attendance.doing(&text);
+                }
             }
             else => return,
         }
