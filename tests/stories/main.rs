@@ -2,5 +2,7 @@
 //!
 //! Receivers are loopback servers of these tests; they end only processes that they started.
 
+mod console;
 mod place;
 mod reliability;
+mod terminal;
