@@ -44,6 +44,8 @@ pub(super) struct Line {
     /// Claimed, not begun.
     pub(super) waiting: VecDeque<Arc<Claimed>>,
     pub(super) hint: Hint,
+    /// When it was last given something to claim, in the dispatcher's count of such gifts: who waited longest comes first.
+    pub(super) served: u64,
     /// Smoothed duration of an attempt in seconds.
     pace: Option<f64>,
 }
@@ -55,6 +57,8 @@ pub(super) struct Room {
     pub(super) slots: usize,
     /// Beyond them: claims that would begin as soon as a slot is free.
     pub(super) ahead: usize,
+    /// It is the probe of a stopped path: it comes before all others.
+    pub(super) probe: bool,
 }
 
 /// When to look again.
@@ -77,6 +81,7 @@ impl Line {
             running: 0,
             waiting: VecDeque::new(),
             hint: Hint::Ask,
+            served: 0,
             pace: None,
         }
     }
@@ -101,10 +106,15 @@ impl Line {
         let mut room = match self.gate(now) {
             Gate::Shut(until) => return Err(until.map(Later::Wall)),
             Gate::Probe if busy > 0 => return Err(None),
-            Gate::Probe => Room { slots: 1, ahead: 0 },
+            Gate::Probe => Room {
+                slots: 1,
+                ahead: 0,
+                probe: true,
+            },
             Gate::Flow => Room {
                 slots: self.plan.path.concurrency.saturating_sub(busy),
                 ahead: self.ahead(turn).saturating_sub(self.waiting.len()),
+                probe: false,
             },
         };
         if let Some(budget) = &self.budget {
@@ -114,7 +124,7 @@ impl Line {
             }
             room.slots = room.slots.min(tokens);
         }
-        if room == Room::default() {
+        if room.slots == 0 && room.ahead == 0 {
             return Err(None);
         }
         Ok(room)
@@ -142,12 +152,14 @@ impl Line {
     }
 }
 
-/// Shares `free` slots among paths that could use `wanted[i]` each: round robin, one at a time, beginning at `first`.
-/// Returns each path's share. Nobody gets more than wanted, and shares differ by more than one only where less was wanted.
-pub(super) fn share(wanted: &[usize], mut free: usize, first: usize) -> Vec<usize> {
+/// Shares `free` slots (or tokens) among paths that could use `wanted[i]` each: round robin, one at a time, in the given
+/// order. Returns each path's share. Nobody gets more than wanted, and shares differ by more than one only where less was
+/// wanted.
+pub(super) fn share(wanted: &[usize], mut free: usize, order: &[usize]) -> Vec<usize> {
     let mut shares = vec![0; wanted.len()];
-    let mut hungry: Vec<usize> = (0..wanted.len())
-        .map(|offset| (first + offset) % wanted.len())
+    let mut hungry: Vec<usize> = order
+        .iter()
+        .copied()
         .filter(|index| wanted[*index] > 0)
         .collect();
     while free > 0 && !hungry.is_empty() {
@@ -170,19 +182,20 @@ mod tests {
 
     #[test]
     fn slots_are_shared_fairly() {
-        for (wanted, free, first, shares) in [
-            (&[10, 10, 10][..], 9, 0, &[3, 3, 3][..]),
-            (&[1, 10, 10], 9, 0, &[1, 4, 4]),
-            (&[10, 0, 10], 3, 0, &[2, 0, 1]),
-            (&[10, 0, 10], 3, 2, &[1, 0, 2]),
-            (&[5], 100, 0, &[5]),
-            (&[], 5, 0, &[]),
-            (&[3, 3], 0, 0, &[0, 0]),
+        for (wanted, free, order, shares) in [
+            (&[10, 10, 10][..], 9, &[0, 1, 2][..], &[3, 3, 3][..]),
+            (&[1, 10, 10], 9, &[0, 1, 2], &[1, 4, 4]),
+            (&[10, 0, 10], 3, &[0, 1, 2], &[2, 0, 1]),
+            (&[10, 0, 10], 3, &[2, 0, 1], &[1, 0, 2]),
+            (&[10, 10, 10], 9, &[0, 2], &[5, 0, 4]),
+            (&[5], 100, &[0], &[5]),
+            (&[], 5, &[], &[]),
+            (&[3, 3], 0, &[0, 1], &[0, 0]),
         ] {
             assert_eq!(
-                share(wanted, free, first),
+                share(wanted, free, order),
                 shares,
-                "{wanted:?} {free} {first}"
+                "{wanted:?} {free} {order:?}"
             );
         }
     }
@@ -190,7 +203,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_slot_is_wasted_and_nobody_starves(wanted in proptest::collection::vec(0_usize..50, 1..20), free in 0_usize..200, first in 0_usize..20) {
-            let shares = share(&wanted, free, first % wanted.len());
+            let order: Vec<usize> = (0..wanted.len()).map(|at| (first + at) % wanted.len()).collect();
+            let shares = share(&wanted, free, &order);
             prop_assert_eq!(shares.iter().sum::<usize>(), free.min(wanted.iter().sum()));
             let most = shares.iter().copied().max().unwrap_or(0);
             for (share, wanted) in shares.iter().zip(&wanted) {

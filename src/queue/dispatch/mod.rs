@@ -146,6 +146,8 @@ struct Dispatcher {
     retry_at: Option<Instant>,
     /// Where the next round robin begins.
     cursor: usize,
+    /// How often a path was given something to claim: see `Line::served`.
+    served: u64,
     /// How long a drain may take.
     drain: Duration,
     /// When the drain ends, once it has begun.
@@ -194,6 +196,7 @@ impl Dispatcher {
             asked: false,
             retry_at: None,
             cursor: 0,
+            served: 0,
             drain,
             stopping: None,
             cut: false,

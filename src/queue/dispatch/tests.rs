@@ -10,6 +10,7 @@ use crate::ids::DeliveryId;
 use crate::queue::model::{Class, Next, State};
 use crate::queue::route::{Routing, route};
 use crate::queue::testing;
+use crate::store::view::Breaker;
 use crate::store::{Incoming, Options, Receipt, Want};
 use crate::time::Clock;
 
@@ -26,7 +27,11 @@ impl Bed {
             "[systems.shop]\n[systems.crm]\nurl = \"{url}\"\nprivate = true\n[paths.crm]\nroute = \"shop -> crm\"\nevents = [\"*\"]\n\
              owner = \"anna\"\nrunbook = \"r.md\"\nurl = \"/in\"\nschedule = [\"0\", \"1h\"]\ntimeout = \"10m\"\nconcurrency = 2\n"
         );
-        let config = crate::config::parse(&text, Path::new("/tmp/midwatch.toml"))
+        Self::with(&text).await
+    }
+
+    async fn with(text: &str) -> Self {
+        let config = crate::config::parse(text, Path::new("/tmp/midwatch.toml"))
             .expect("valid")
             .config;
         let folder = tempfile::tempdir().expect("folder");
@@ -45,6 +50,21 @@ impl Bed {
             live: watch::channel(Arc::new(runtime)).1,
             started,
         }
+    }
+
+    /// A dispatcher that does nothing by itself.
+    fn dispatcher(&self) -> Dispatcher {
+        let (errands, _inbox) = mpsc::unbounded_channel();
+        let mut dispatcher = Dispatcher::new(
+            self.store.clone(),
+            self.live.clone(),
+            Outbound::new(self.live.clone()),
+            self.started.clone(),
+            errands,
+            DRAIN,
+        );
+        dispatcher.configure();
+        dispatcher
     }
 
     async fn accept(&self, n: i64) -> DeliveryId {
@@ -115,17 +135,7 @@ async fn a_panic_in_an_attempt_is_an_unknown_outcome() {
         .await
         .expect("claimed");
     let claimed = Arc::new(turn.claimed.into_iter().next().expect("one"));
-    let (errands, _inbox) = mpsc::unbounded_channel();
-    let outbound = Outbound::new(bed.live.clone());
-    let mut dispatcher = Dispatcher::new(
-        bed.store.clone(),
-        bed.live.clone(),
-        outbound,
-        bed.started.clone(),
-        errands,
-        DRAIN,
-    );
-    dispatcher.configure();
+    let mut dispatcher = bed.dispatcher();
     let plan = Arc::clone(&dispatcher.lines[0].plan);
     let started_at = dispatcher.now();
     let task = dispatcher.tasks.spawn(async { panic!("a bug") });
@@ -148,4 +158,58 @@ async fn a_panic_in_an_attempt_is_an_unknown_outcome() {
     );
     let attempt = settled.attempt.expect("it may have been sent");
     assert_eq!((attempt.class, attempt.charged), (Class::Unknown, true));
+}
+
+/// Which path gets what in each of `turns` turns, when every path always has work and a token comes each second.
+async fn scarce(dispatcher: &mut Dispatcher, turns: usize) -> Vec<String> {
+    let mut got = Vec::new();
+    for _ in 0..turns {
+        tokio::time::advance(Duration::from_millis(1001)).await;
+        dispatcher.ask_all();
+        let now = Instant::now();
+        let (wants, _) = dispatcher.wants(now, now + LONGEST_SLEEP);
+        for want in wants {
+            let name = dispatcher
+                .line(want.path)
+                .map(|line| line.plan.path.name.clone());
+            got.extend(std::iter::repeat_n(name.unwrap_or_default(), want.count));
+        }
+    }
+    got
+}
+
+#[tokio::test]
+async fn paths_of_one_system_take_turns_where_tokens_are_scarce_and_a_probe_comes_first() {
+    let mut text = "[systems.shop]\n[systems.crm]\nurl = \"http://127.0.0.1:1\"\nprivate = true\nlimit = \"10/10s\"\n".to_owned();
+    for name in ["deals", "contacts", "stock"] {
+        text += &format!(
+            "[paths.{name}]\nroute = \"shop -> crm\"\nevents = [\"*\"]\nowner = \"anna\"\nrunbook = \"r.md\"\nurl = \"/in\"\n"
+        );
+    }
+    let bed = Bed::with(&text).await;
+    let mut dispatcher = bed.dispatcher();
+    tokio::time::pause();
+    let got = scarce(&mut dispatcher, 12).await;
+    for name in ["deals", "contacts", "stock"] {
+        assert_eq!(got.iter().filter(|got| *got == name).count(), 4, "{got:?}");
+    }
+    assert!(
+        got.chunks(3)
+            .all(|round| round[0] != round[1] && round[1] != round[2]),
+        "{got:?}"
+    );
+
+    // Whoever is stopped and may be probed has the first claim, whoever's turn it would be.
+    for name in ["stock", "deals", "contacts", "contacts"] {
+        let path = bed.live.borrow().id(name).expect("configured");
+        let open = Breaker::Open {
+            since: Timestamp(1),
+            until: Timestamp(2),
+            reason: "a test".to_owned(),
+        };
+        let line = dispatcher.line(path).expect("a line");
+        line.brake = Brake::new(None, open);
+        assert_eq!(scarce(&mut dispatcher, 1).await, [name]);
+        dispatcher.line(path).expect("a line").brake = Brake::default();
+    }
 }

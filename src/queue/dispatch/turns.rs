@@ -77,7 +77,7 @@ impl Dispatcher {
     }
 
     /// What each path can take now, round robin, with its tokens taken; and when to look again.
-    fn wants(&mut self, mono: Instant, latest: Instant) -> (Vec<Want>, Instant) {
+    pub(super) fn wants(&mut self, mono: Instant, latest: Instant) -> (Vec<Want>, Instant) {
         let now = self.now();
         let mut until = latest;
         let rooms: Vec<Room> = self
@@ -96,34 +96,44 @@ impl Dispatcher {
                 }
             })
             .collect();
+        (self.share_out(&rooms), until)
+    }
+
+    /// Shares slots and tokens among the paths that have room. A probe comes first, then who waited longest: where tokens
+    /// are scarce, the paths of one system take turns.
+    fn share_out(&mut self, rooms: &[Room]) -> Vec<Want> {
         let mut wants = Vec::new();
         if self.lines.is_empty() {
-            return (wants, until);
+            return wants;
         }
         self.cursor = (self.cursor + 1) % self.lines.len();
+        let mut order: Vec<usize> = (0..rooms.len())
+            .filter(|index| rooms[*index].slots + rooms[*index].ahead > 0)
+            .collect();
+        order.sort_by_key(|index| (!rooms[*index].probe, self.lines[*index].served));
+        let tokens = self.tokens(rooms, &order);
+        let mut given = Vec::new();
         for of_lane in [0, 1] {
+            let of_lane_order: Vec<usize> = order
+                .iter()
+                .copied()
+                .filter(|index| lane(&self.lines[*index].plan) == of_lane)
+                .collect();
             let slots: Vec<usize> = rooms
                 .iter()
-                .zip(&self.lines)
-                .map(|(room, line)| {
-                    if lane(&line.plan) == of_lane {
-                        room.slots
-                    } else {
-                        0
-                    }
-                })
+                .zip(&tokens)
+                .map(|(room, tokens)| room.slots.min(*tokens))
                 .collect();
             let free = self.slots(of_lane).saturating_sub(self.busy(of_lane));
-            let shares = share(&slots, free, self.cursor);
-            for ((line, room), slots) in self.lines.iter().zip(&rooms).zip(shares) {
-                if lane(&line.plan) != of_lane {
-                    continue;
-                }
-                let mut count = slots + room.ahead;
+            let shares = share(&slots, free, &of_lane_order);
+            for index in of_lane_order {
+                let mut count = (shares[index] + rooms[index].ahead).min(tokens[index]);
+                let line = &self.lines[index];
                 if let Some(budget) = &line.budget {
                     count = budget.take(count);
                 }
                 if count > 0 {
+                    given.push((count, index));
                     wants.push(Want {
                         path: line.plan.id,
                         count,
@@ -131,7 +141,38 @@ impl Dispatcher {
                 }
             }
         }
-        (wants, until)
+        // Who got least now comes first next time.
+        given.sort_by_key(|(count, _)| *count);
+        for (_, index) in given {
+            self.served += 1;
+            self.lines[index].served = self.served;
+        }
+        wants
+    }
+
+    /// How many tokens of its system's budget each path may take now, without taking them.
+    fn tokens(&self, rooms: &[Room], order: &[usize]) -> Vec<usize> {
+        let wanted: Vec<usize> = rooms.iter().map(|room| room.slots + room.ahead).collect();
+        let mut tokens = wanted.clone();
+        let mut systems: HashMap<&str, Vec<usize>> = HashMap::new();
+        for index in order {
+            let line = &self.lines[*index];
+            if line.budget.is_some() {
+                let system = line.plan.path.to.as_str();
+                systems.entry(system).or_default().push(*index);
+            }
+        }
+        for paths in systems.values() {
+            let budget = paths
+                .first()
+                .and_then(|index| self.lines[*index].budget.as_ref());
+            let Some(budget) = budget else { continue };
+            let shares = share(&wanted, budget.available(), paths);
+            for index in paths {
+                tokens[*index] = shares[*index];
+            }
+        }
+        tokens
     }
 
     /// Attempts of a lane that may be under way at once.
