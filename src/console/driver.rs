@@ -33,6 +33,8 @@ use crate::visible::{Visible, line};
 const FRAME: Duration = Duration::from_millis(100);
 /// The same over a slow line.
 const SLOW_FRAME: Duration = Duration::from_secs(1);
+/// A stop signal has taken hold after this long, or never does.
+const STOPPED: Duration = Duration::from_secs(1);
 /// Clocks and ages.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,8 @@ enum Message {
     Input(Box<Input>),
     /// Look at the terminal's size anew.
     Resized,
+    /// The shell has continued this process.
+    Continued,
     /// End.
     Stop(Exit),
 }
@@ -82,12 +86,13 @@ pub async fn run(options: ConsoleOptions) -> anyhow::Result<Exit> {
     let (to_loop, messages) = mpsc::channel();
     let (ended, end) = tokio::sync::oneshot::channel();
     let stop = StopOnDrop(to_loop.clone());
-    let tasks = watch_world(&options, &to_loop)?;
+    let (continues, continued) = mpsc::channel();
+    let tasks = watch_world(&options, &to_loop, continues)?;
     let handle = Handle::current();
     std::thread::Builder::new()
         .name("console".into())
         .spawn(move || {
-            let result = Console::open(options, palette, to_loop, handle)
+            let result = Console::open(options, palette, to_loop, continued, handle)
                 .and_then(|mut console| console.run(&messages));
             let _ = ended.send(result);
         })
@@ -117,6 +122,7 @@ impl Drop for StopOnDrop {
 fn watch_world(
     options: &ConsoleOptions,
     to_loop: &mpsc::Sender<Message>,
+    continues: mpsc::Sender<()>,
 ) -> anyhow::Result<tokio::task::JoinSet<()>> {
     let mut tasks = tokio::task::JoinSet::new();
     let mut resized = signal(SignalKind::window_change())?;
@@ -129,6 +135,16 @@ fn watch_world(
     tasks.spawn(async move {
         hangup.recv().await;
         let _ = tx.send(Message::Stop(Exit::HangUp));
+    });
+    let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+    let tx = to_loop.clone();
+    tasks.spawn(async move {
+        while continued.recv().await.is_some() {
+            let _ = continues.send(());
+            if tx.send(Message::Continued).is_err() {
+                return;
+            }
+        }
     });
     let mut changes = options.client.changes();
     let client = options.client.clone();
@@ -184,6 +200,8 @@ struct Console {
     client: Client,
     handle: Handle,
     gate: Arc<Gate>,
+    /// The shell has continued this process.
+    continued: mpsc::Receiver<()>,
     to_loop: mpsc::Sender<Message>,
     clock: Clock,
     timers: Vec<(Instant, Timer)>,
@@ -193,6 +211,8 @@ struct Console {
     /// A key waits for its frame.
     urgent: bool,
     painted: Instant,
+    /// When the terminal was taken last.
+    taken: Instant,
     exit: Option<Exit>,
 }
 
@@ -201,6 +221,7 @@ impl Console {
         options: ConsoleOptions,
         palette: Palette,
         to_loop: mpsc::Sender<Message>,
+        continued: mpsc::Receiver<()>,
         handle: Handle,
     ) -> anyhow::Result<Self> {
         let clock = Clock::System;
@@ -234,6 +255,7 @@ impl Console {
             client: options.client,
             handle,
             gate,
+            continued,
             to_loop,
             clock,
             timers: Vec::new(),
@@ -241,6 +263,7 @@ impl Console {
             dirty: true,
             urgent: true,
             painted: Instant::now(),
+            taken: Instant::now(),
             exit: None,
         })
     }
@@ -299,6 +322,9 @@ impl Console {
         match message {
             Message::Input(input) => self.feed(*input),
             Message::Resized => self.resized(),
+            // Stopped by somebody else's signal; what followed a Ctrl-Z here is done already.
+            Message::Continued if self.taken.elapsed() > STOPPED => self.take_back(),
+            Message::Continued => {}
             Message::Stop(exit) => self.exit = Some(exit),
             Message::Terminal(FromTerminal::HangUp) => self.exit = Some(Exit::HangUp),
             Message::Terminal(FromTerminal::Event(event)) => {
@@ -400,14 +426,32 @@ impl Console {
         });
     }
 
-    /// Stops the process as the shell expects of Ctrl-Z; goes on here when the shell continues it.
+    /// Stops this process, and what the shell runs together with it, as Ctrl-Z does elsewhere; goes on here when the
+    /// shell continues it.
     fn suspend(&mut self) {
+        while self.continued.try_recv().is_ok() {}
         term::restore();
-        let own = rustix::process::getpid();
-        let _ = rustix::process::kill_process(own, rustix::process::Signal::STOP);
-        if term::enter().is_err() {
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+        // The signal may be taken by another thread, a moment later: until then the terminal is the shell's already.
+        // Where nobody could continue us, the system stops nobody, and the time runs out.
+        let _ = self.continued.recv_timeout(STOPPED);
+        self.take_back();
+    }
+
+    /// Takes the terminal again after the shell has had it, which left it in its own modes.
+    fn take_back(&mut self) {
+        term::restore();
+        let taken = loop {
+            match term::enter() {
+                // Stopped once more, for touching the terminal from the background.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        if taken.is_err() {
             self.exit = Some(Exit::HangUp);
         }
+        self.taken = Instant::now();
         self.painter.forget();
         self.resized();
         self.feed(Input::Changed);

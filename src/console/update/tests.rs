@@ -269,6 +269,22 @@ fn marked_deliveries_are_what_is_replayed() {
 }
 
 #[test]
+fn a_replay_of_one_is_its_own_canary() {
+    for typed in ["2r", "4r", "2 r"] {
+        let mut model = model(SIZE);
+        let effects = talk(&mut model, typed);
+        let asked = effects.iter().find_map(|effect| match effect {
+            Effect::Preview {
+                action: Action::Replay { filter, canary, .. },
+                ..
+            } => Some((filter.ids.len(), *canary)),
+            _ => None,
+        });
+        assert_eq!(asked, Some((1, 1)), "{typed}");
+    }
+}
+
+#[test]
 fn a_filter_is_applied_as_it_is_typed_and_esc_brings_the_old_one_back() {
     let mut model = model(SIZE);
     talk(&mut model, "2");
