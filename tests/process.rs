@@ -393,8 +393,13 @@ fn commands_act_through_the_worker_and_without_one_for_the_next() {
     let complaint = place.refused(&["reload"]);
     assert!(complaint.contains("no worker"), "{complaint}");
     let shown = place.ok(&["replay", "--filter", "state:delivered", "--dry-run"]);
+    assert!(shown.contains("3 were delivered: skipped"), "{shown}");
+    let risky = ["replay", "--filter", "state:delivered", "--include-risky"];
+    let shown = place.ok(&[&risky[..], &["--dry-run"]].concat());
     assert!(shown.contains("3 concerned"), "{shown}");
-    let complaint = place.refused(&["replay", "--filter", "state:delivered"]);
+    let complaint = place.refused(&["replay", "--filter", "state:delivered", "--yes"]);
+    assert!(complaint.contains("would be skipped"), "{complaint}");
+    let complaint = place.refused(&risky);
     assert!(complaint.contains("--yes"), "{complaint}");
     let _worker = place.worker(&[]);
     place.delivered(5);

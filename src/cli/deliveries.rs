@@ -2,7 +2,7 @@
 
 use super::context::{Context, reader};
 use super::out;
-use crate::queue::filter::Filter;
+use crate::queue::filter::{Filter, check_paths};
 use crate::store::view::DeliveryRow;
 use crate::store::{Cursor, Reader};
 use crate::time::{Clock, Timestamp, short};
@@ -30,6 +30,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let filter: Filter = args.filter.join(" ").parse()?;
     let config = context.config_in_force()?;
     let reader = reader(&config)?;
+    if !filter.paths.is_empty() {
+        let overview = reader.overview()?;
+        let configured = config.paths.iter().map(|path| path.name.as_str());
+        let stored = overview.paths.iter().map(|path| path.name.as_str());
+        check_paths(&filter, configured.chain(stored))?;
+    }
     let rows = newest(&reader, &filter, args.count)?;
     if args.json {
         for row in &rows {

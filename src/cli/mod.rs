@@ -223,6 +223,15 @@ async fn ask_and_do(
     } else if consent.is_dry() {
         out::json(&preview)?;
     }
+    let is_set = matches!(action, Action::Replay { .. } | Action::Cancel { .. });
+    if is_set && preview.matched() == 0 && !consent.is_dry() {
+        anyhow::bail!("nothing was done: nothing matches");
+    }
+    if is_set && preview.count == 0 && !consent.is_dry() {
+        anyhow::bail!(
+            "nothing was done: all of them would be skipped; --include-risky sends what was delivered or is in doubt"
+        );
+    }
     if consent.is_dry() || !consent.given("Do it?").await? {
         return Ok(None);
     }

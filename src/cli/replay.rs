@@ -10,7 +10,7 @@ use super::context::{Acting, Context, reader};
 use super::out;
 use super::select::Select;
 use crate::config::model::Config;
-use crate::control::action::{Action, Done};
+use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done};
 use crate::ids::BatchId;
 use crate::store::view::{BatchRow, BatchState};
 
@@ -21,16 +21,17 @@ use crate::store::view::{BatchRow, BatchState};
 ///
 /// With --json one object: id, created, actor, scope, state (canary, running, aborted, done), reason, total, pending,
 /// released, delivered, died, skipped, canary, pace, ended. With --dry-run the preview: scope, count, oldest, verdicts,
-/// high_water, notes. With --no-wait: text, batch, delivery. Exit code 1 if any died again or it stopped itself.
+/// high_water, notes. With --no-wait: text, batch, delivery. Exit code 1 if any died again, it stopped itself,
+/// or all were skipped.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     select: Select,
-    /// So many go first, alone.
-    #[arg(long, default_value_t = 3)]
+    /// So many go first, alone (0: none, all go at the pace).
+    #[arg(long, default_value_t = DEFAULT_CANARY)]
     canary: u32,
     /// Releases per second after the canary.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = DEFAULT_PACE)]
     pace: f64,
     /// Also those that were delivered, or superseded by a newer one.
     #[arg(long)]
@@ -89,7 +90,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
     } else {
         out::say(&closing(&row))?;
     }
-    let clean = row.state == BatchState::Done && row.died == 0;
+    let clean = row.state == BatchState::Done && row.died == 0 && row.delivered > 0;
     Ok(if clean { super::OK } else { super::FAILED })
 }
 

@@ -21,7 +21,11 @@ impl Select {
     /// As one filter; empty if nothing was given (and then refused by the action).
     pub fn filter(&self) -> anyhow::Result<Filter> {
         let mut filter = self.filter.clone().unwrap_or_default();
-        filter.ids.extend(&self.ids);
+        for id in &self.ids {
+            if !filter.ids.contains(id) {
+                filter.ids.push(*id);
+            }
+        }
         if filter.is_empty() {
             anyhow::bail!(
                 "say which deliveries: ids, or --filter 'path:NAME state:dead'; everything at once is refused"

@@ -14,7 +14,7 @@ pub enum Action {
     Replay {
         /// Which; frozen at `Preview::high_water` when confirmed.
         filter: Filter,
-        /// The first few go alone.
+        /// The first few go alone; 0: all go at the pace.
         canary: u32,
         /// Releases per second after that.
         pace: f64,
@@ -127,7 +127,7 @@ pub enum Verdict {
 pub struct Preview {
     /// In words; only names from the configuration, nothing from outside.
     pub scope: String,
-    /// Deliveries concerned.
+    /// Deliveries concerned; for replays those that will go, skipped ones apart.
     pub count: u64,
     /// The oldest one's acceptance.
     pub oldest: Option<Timestamp>,
@@ -138,6 +138,23 @@ pub struct Preview {
     /// What to know before saying yes, one line each (for an escalation: the message).
     pub notes: Vec<String>,
 }
+
+impl Preview {
+    /// All that match, for replays also what will be skipped: the size of the set that a submission pins.
+    pub fn matched(&self) -> u64 {
+        if self.verdicts.is_empty() {
+            self.count
+        } else {
+            self.verdicts.iter().map(|(_, count)| count).sum()
+        }
+    }
+}
+
+/// The replay's first few, where nobody says otherwise.
+pub const DEFAULT_CANARY: u32 = 3;
+
+/// A replay's releases per second, where nobody says otherwise.
+pub const DEFAULT_PACE: f64 = 10.0;
 
 /// What an action did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

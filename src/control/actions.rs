@@ -25,6 +25,7 @@ use crate::time::Timestamp;
 
 mod check;
 mod preview;
+mod set;
 
 use check::{is_submission_id, known, pins};
 
@@ -165,16 +166,22 @@ impl Actions {
                 skip_risky,
             } => {
                 let (high_water, expected) = pins(high_water, expected)?;
+                let going = self.going(&filter, skip_risky).await?;
                 let scope = filter.words();
                 let log = audit(
                     "replay",
                     self.only_path(&filter),
                     only_delivery(&filter),
-                    format!("replay of {scope} ({expected})"),
+                    format!("replay of {scope} ({going})"),
                 );
                 let options = BatchOptions {
                     skip_risky,
-                    canary,
+                    // A set that is no larger than its canary has no rest to protect: it goes.
+                    canary: if expected <= u64::from(canary) {
+                        0
+                    } else {
+                        canary
+                    },
                     pace,
                     scope: scope.clone(),
                 };
@@ -183,7 +190,10 @@ impl Actions {
                     .await?
                     .id;
                 self.order(Order::Batch(batch)).await;
-                let mut done = done(self.later(format!("replay {} of {scope} started", batch.0)));
+                let mut done = done(
+                    self.later(format!("replay {} of {scope} started", batch.0))
+                        .await,
+                );
                 done.batch = Some(batch);
                 Ok((done, None))
             }
@@ -208,7 +218,11 @@ impl Actions {
                     "cancel",
                     self.only_path(&filter),
                     only_delivery(&filter),
-                    format!("cancelled {scope}: {reason}"),
+                    if reason.is_empty() {
+                        format!("cancelled {scope}")
+                    } else {
+                        format!("cancelled {scope}: {reason}")
+                    },
                 );
                 let count = store
                     .cancel(filter, high_water, expected, reason, log)
@@ -253,7 +267,8 @@ impl Actions {
                         .await?;
                 }
                 self.order(Order::PathChanged(number)).await;
-                Ok((done(self.later(format!("{path} is attempted again"))), None))
+                let text = self.later(format!("{path} is attempted again")).await;
+                Ok((done(text), None))
             }
             Action::Escalate {
                 path,
@@ -274,10 +289,13 @@ impl Actions {
                         return Err(refused(format!("the escalation was not queued: {other:?}")));
                     }
                 };
-                let mut done = done(self.later(format!(
-                    "escalation of {path} queued to {}",
-                    message.channel
-                )));
+                let mut done = done(
+                    self.later(format!(
+                        "escalation of {path} queued to {}",
+                        message.channel
+                    ))
+                    .await,
+                );
                 done.delivery = Some(DeliveryId::new(event, 0));
                 let log = audit(
                     "escalate",
@@ -319,10 +337,8 @@ impl Actions {
                 );
                 store.adopt_host(log).await?;
                 self.order(Order::Adopted).await;
-                Ok((
-                    done(self.later("the database belongs to this host now".into())),
-                    None,
-                ))
+                let text = "the database belongs to this host now".to_owned();
+                Ok((done(self.later(text).await), None))
             }
             Action::Drain => {
                 if self.inner.orders.is_none() {
@@ -429,9 +445,12 @@ impl Actions {
         }
     }
 
-    /// Adds who does it, where no worker runs here.
-    fn later(&self, text: String) -> String {
-        if self.inner.orders.is_some() {
+    /// Adds why it does not happen now: the database is of another host, or no worker runs here.
+    async fn later(&self, text: String) -> String {
+        let foreign = self.overview().await.ok().and_then(|all| all.foreign_host);
+        if let Some(host) = foreign {
+            text + "; " + &held(&host)
+        } else if self.inner.orders.is_some() {
             text
         } else {
             text + "; no worker runs, the next one goes on with it"
@@ -497,6 +516,14 @@ fn done(text: String) -> Done {
 
 pub(super) fn refused(text: impl Into<String>) -> Refused {
     Refused { text: text.into() }
+}
+
+/// Why nothing is delivered on a database of another host, and what to do.
+pub(super) fn held(host: &str) -> String {
+    format!(
+        "held: this database belongs to host {}; `midwatch adopt-host` first",
+        crate::visible::Visible::of(host)
+    )
 }
 
 fn no_worker() -> Refused {

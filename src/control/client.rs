@@ -295,6 +295,6 @@ pub fn pinned(action: Action, preview: &Preview) -> Result<Submission, Refused> 
         id: submission_id()?,
         action,
         high_water: preview.high_water,
-        expected: Some(preview.count),
+        expected: Some(preview.matched()),
     })
 }

@@ -172,7 +172,8 @@ async fn what_must_not_happen_is_refused_with_words() {
     let file = place.file();
     for (action, words) in [
         (replay("", 1, 1.0), "empty filter"),
-        (replay("state:dead", 0, 1.0), "canary"),
+        (replay("state:dead", 1001, 1.0), "canary"),
+        (replay("path:cmr", 1, 1.0), "preview it first"),
         (replay("state:dead", 1, f64::NAN), "pace"),
         (replay("state:dead", 1, 0.0), "pace"),
         (replay("state:dead", 1, 1.0), "preview it first"),
@@ -207,6 +208,143 @@ async fn what_must_not_happen_is_refused_with_words() {
     let mut odd = submission(pause("crm"));
     odd.id = "1; drop table".into();
     assert!(client.submit(odd).await.is_err());
+    worker.drain().await;
+}
+
+fn replay(filter: &str, canary: u32, skip_risky: bool) -> Action {
+    Action::Replay {
+        filter: filter.parse().unwrap(),
+        canary,
+        pace: 10.0,
+        skip_risky,
+    }
+}
+
+fn cancel(filter: &str) -> Action {
+    Action::Cancel {
+        filter: filter.parse().unwrap(),
+        reason: String::new(),
+    }
+}
+
+async fn confirm(client: &Client, action: Action) -> Result<action::Done, action::Refused> {
+    let preview = client.preview(action.clone()).await?;
+    client.submit(pinned(action, &preview).unwrap()).await
+}
+
+#[tokio::test]
+async fn one_delivery_is_replayed_without_a_canary_and_what_is_not_there_is_named() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let client = place.attach("anna").await;
+    client.submit(submission(pause("crm"))).await.unwrap();
+    client.send(vec![event("1")]).await.unwrap();
+    let done = confirm(&client, cancel("id:1-1")).await.unwrap();
+    assert_eq!(done.text, "cancelled 1: deliveries 1-1");
+    for (action, words) in [
+        (cancel("id:1-1"), "1-1 is cancelled already"),
+        (
+            replay("id:9999999-1", 0, true),
+            "there is no delivery 9999999-1",
+        ),
+        (replay("path:cmr", 3, true), "did you mean crm?"),
+        (cancel("path:cmr"), "did you mean crm?"),
+    ] {
+        let refused = client.preview(action).await.unwrap_err();
+        assert!(refused.text.contains(words), "{refused}");
+    }
+    for canary in [0, 3] {
+        let done = confirm(&client, replay("id:1-1", canary, true))
+            .await
+            .unwrap();
+        let row = (worker.store().reader().unwrap())
+            .batch(done.batch.unwrap())
+            .unwrap()
+            .unwrap();
+        assert_eq!((row.canary, row.total), (0, 1));
+    }
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_replay_goes_as_it_was_previewed_with_and_without_the_risky_ones() {
+    let place = Place::new();
+    let shop = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = shop.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = shop.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while matches!(stream.read(&mut head).await, Ok(1..)) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let text = CONFIG.replace("127.0.0.1:9\"", &format!("{address}\""));
+    std::fs::write(place.file(), text).unwrap();
+    let worker = place.worker().await;
+    let client = place.attach("anna").await;
+    client.send(vec![event("1")]).await.unwrap();
+    let mut changes = client.changes();
+    let delivered = async {
+        while !(place.overview().paths.iter()).any(|path| path.counts.delivered == 1) {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), delivered)
+        .await
+        .unwrap();
+    let skipping = client.preview(replay("id:1-1", 0, true)).await.unwrap();
+    assert_eq!((skipping.count, skipping.matched()), (0, 1));
+    let notes = skipping.notes.join("\n");
+    assert!(
+        notes.contains("1 were delivered: skipped unless") && notes.contains("nothing would go"),
+        "{notes}"
+    );
+    let refused = confirm(&client, replay("id:1-1", 0, true)).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.text.contains("all of them would be skipped"));
+    let sending = client.preview(replay("id:1-1", 0, false)).await.unwrap();
+    assert_eq!(sending.count, 1);
+    assert_eq!(
+        sending.notes,
+        ["1 were delivered: sent again, under the same key"]
+    );
+    confirm(&client, replay("id:1-1", 0, false)).await.unwrap();
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn on_a_database_of_another_host_a_replay_is_refused_and_the_rest_says_that_it_is_held() {
+    let place = Place::new();
+    let first = place.worker().await;
+    let client = place.attach("anna").await;
+    client.submit(submission(pause("crm"))).await.unwrap();
+    client.send(vec![event("1")]).await.unwrap();
+    let file = place.folder.path().join("copy.db");
+    let backup = Action::Backup { file };
+    client.submit(submission(backup)).await.unwrap();
+    first.drain().await;
+    std::fs::write(
+        place.file(),
+        CONFIG.replace("\"midwatch.db\"", "\"copy.db\""),
+    )
+    .unwrap();
+    let worker = place.worker().await;
+    let client = worker.client();
+    let resume = Action::Resume { path: "crm".into() };
+    let done = client.submit(submission(resume)).await.unwrap();
+    assert!(done.text.contains("held: this database belongs to host"));
+    let refused = confirm(&client, replay("id:1-1", 0, true)).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.text.contains("`midwatch adopt-host` first"),
+        "{refused}"
+    );
     worker.drain().await;
 }
 

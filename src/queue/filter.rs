@@ -53,6 +53,9 @@ pub const KEYS: &[&str] = &[
     "path", "state", "type", "class", "status", "group", "key", "newer", "older", "id",
 ];
 
+/// The longest filter that is read, in characters.
+pub const MAX_LENGTH: usize = 1_000;
+
 /// What was typed is no filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
@@ -88,6 +91,17 @@ pub enum FilterError {
         /// The key.
         key: &'static str,
     },
+    /// A path that nobody knows.
+    #[error("there is no path called {name}{hint}")]
+    UnknownPath {
+        /// As typed, visible.
+        name: Visible,
+        /// ": did you mean ...?", or nothing.
+        hint: String,
+    },
+    /// Too much to be typed by a person.
+    #[error("the filter is {0} characters long: at most {MAX_LENGTH} are read")]
+    TooLong(usize),
     /// A quote that never closes.
     #[error("the quote that opens at character {0} never closes")]
     OpenQuote(usize),
@@ -279,7 +293,10 @@ impl Filter {
                 for value in &values {
                     let id = value.parse();
                     let expected = || "a delivery, for example 1042-1".to_owned();
-                    self.ids.push(id.map_err(|_| bad(value, expected()))?);
+                    let id = id.map_err(|_| bad(value, expected()))?;
+                    if !self.ids.contains(&id) {
+                        self.ids.push(id);
+                    }
                 }
             }
             "group" => {
@@ -323,6 +340,10 @@ impl FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
+        let length = text.chars().count();
+        if length > MAX_LENGTH {
+            return Err(FilterError::TooLong(length));
+        }
         let mut filter = Self::default();
         let mut words: Vec<String> = Vec::new();
         for part in parts(text)? {
@@ -381,6 +402,28 @@ impl fmt::Display for Filter {
         }
         f.write_str(&parts.join(" "))
     }
+}
+
+/// Refuses a path that is not among `known` (configured, or with deliveries left): a slip of the pen must not look like
+/// "nothing matches".
+///
+/// # Errors
+/// [`FilterError::UnknownPath`] for the first unknown name, with the nearest known one.
+pub fn check_paths<'a>(
+    filter: &Filter,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<(), FilterError> {
+    let known: Vec<&str> = known.collect();
+    let unknown = (filter.paths.iter()).find(|name| !known.contains(&name.as_str()));
+    let Some(name) = unknown else {
+        return Ok(());
+    };
+    Err(FilterError::UnknownPath {
+        name: Visible::of(name),
+        hint: nearest(name, &known).map_or_else(String::new, |near| {
+            format!(": did you mean {}?", Visible::of(near))
+        }),
+    })
 }
 
 /// Whether `found` is the group `wanted`, which may be the short form that screens show.

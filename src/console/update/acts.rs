@@ -8,7 +8,7 @@ use tui_input::Input as Line;
 use super::super::keymap::Command;
 use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
 use super::{Effect, Exit, READABLE, Timer, go, loads, moves, toast};
-use crate::control::action::{Action, Done, Preview};
+use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done, Preview};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -126,8 +126,8 @@ fn replay((filter, words): (Filter, String)) -> (String, Action, &'static str) {
     let single = filter.ids.len() == 1;
     let action = Action::Replay {
         filter,
-        canary: if single { 1 } else { 3 },
-        pace: 5.0,
+        canary: if single { 1 } else { DEFAULT_CANARY },
+        pace: DEFAULT_PACE,
         skip_risky: !single,
     };
     (format!("Replay {words}"), action, "")

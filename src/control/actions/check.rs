@@ -21,8 +21,10 @@ impl Actions {
                 ..
             } => {
                 not_empty(filter)?;
-                if *canary == 0 || *canary > 1_000 {
-                    return Err(refused("the canary is 1 to 1000 deliveries"));
+                if *canary > 1_000 {
+                    return Err(refused(
+                        "the canary is at most 1000 deliveries; 0 means none: all go at the pace",
+                    ));
                 }
                 if !(*pace > 0.0 && *pace <= MAX_PACE) {
                     return Err(refused(format!(

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::super::action::{Action, Preview, Refused, Verdict};
+use super::super::action::{Action, Preview, Refused};
 use super::super::reload;
 use super::{Actions, no_worker, refused};
 use crate::ids::BatchId;
-use crate::queue::filter::Filter;
 use crate::store::view::Overview;
 use crate::time::short;
 use crate::visible::Visible;
@@ -16,8 +15,10 @@ impl Actions {
     pub async fn preview(&self, action: Action) -> Result<Preview, Refused> {
         self.check(&action)?;
         match action {
-            Action::Replay { filter, .. } => self.preview_set(filter, true).await,
-            Action::Cancel { filter, .. } => self.preview_set(filter, false).await,
+            Action::Replay {
+                filter, skip_risky, ..
+            } => self.preview_replay(filter, skip_risky).await,
+            Action::Cancel { filter, .. } => self.preview_cancel(filter).await,
             Action::AbortReplay { batch } => {
                 let row = self.read(move |reader| reader.batch(batch)).await?;
                 let row = row.ok_or_else(|| no_batch(batch))?;
@@ -65,36 +66,6 @@ impl Actions {
                 Ok(preview)
             }
         }
-    }
-
-    async fn preview_set(&self, filter: Filter, for_replay: bool) -> Result<Preview, Refused> {
-        let scope = filter.words();
-        let mut preview = self
-            .read(move |reader| reader.preview(&filter, for_replay))
-            .await?;
-        preview.scope = scope;
-        for (verdict, count) in &preview.verdicts {
-            let note = match verdict {
-                Verdict::Safe => continue,
-                Verdict::AlreadyDelivered => {
-                    "were delivered: a replay sends them again, under the same key"
-                }
-                Verdict::Superseded => "are older than a delivered one of the same key",
-                Verdict::Unknown => {
-                    "may have arrived: the outcome of their last attempt is not known"
-                }
-                Verdict::Pruned => "have no payload any more and are skipped",
-            };
-            if *count > 0 {
-                preview.notes.push(format!("{count} {note}"));
-            }
-        }
-        if self.inner.orders.is_none() {
-            preview
-                .notes
-                .push("no worker runs: the next one does it".into());
-        }
-        Ok(preview)
     }
 
     async fn preview_reload(&self) -> Result<Preview, Refused> {
