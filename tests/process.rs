@@ -480,6 +480,11 @@ fn status_and_doctor_say_by_exit_code_how_things_stand() {
     assert_eq!(worker.ended(), Some(0));
     assert_eq!(code(&["status"]), Some(2), "nobody delivers");
     assert_eq!(code(&["doctor"]), Some(2));
+    place.ok(&["resume", "crm"]);
+    let worker = place.worker(&[]);
+    until("well again", || code(&["status"]) == Some(0));
+    worker.kill();
+    assert_eq!(code(&["status"]), Some(2), "known at once");
     assert_eq!(code(&["stauts"]), Some(2));
 }
 

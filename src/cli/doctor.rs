@@ -2,7 +2,6 @@
 //!
 //! Reads only; never shows a secret.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,15 +12,13 @@ use super::out;
 use crate::config::model::{Auth, Config, SecretRef};
 use crate::config::secret;
 use crate::store::Reader;
-use crate::store::view::WorkerRow;
+use crate::store::view::{Lock, WorkerRow};
 use crate::time::{Clock, Timestamp, short};
 use crate::visible::Visible;
+use crate::watch::SILENCE;
 
 /// A write-ahead log larger than this should have been folded back (bytes).
 const LARGE_WAL: u64 = 64 << 20;
-
-/// A worker writes a sign of life at least every 15 s.
-const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(45);
 
 /// A heartbeat so far ahead means that a clock was set back.
 const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
@@ -148,7 +145,7 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
     match Reader::open(database).map_err(|error| error.to_string()) {
         Ok(reader) => match reader.overview() {
             Ok(overview) => {
-                findings.push(worker(database, &overview.worker, now));
+                findings.push(worker(&overview.worker, now));
                 if let Some(host) = overview.foreign_host {
                     findings.push(bad(
                         "host",
@@ -288,7 +285,7 @@ fn wal(database: &Path) -> Finding {
 }
 
 /// Who holds the lock, and does it live?
-fn worker(database: &Path, row: &WorkerRow, now: Timestamp) -> Finding {
+fn worker(row: &WorkerRow, now: Timestamp) -> Finding {
     let last = format!("last sign of life {} ago", short(now.since(row.heartbeat)));
     if row.heartbeat > now + CLOCK_SLACK {
         return bad(
@@ -301,45 +298,36 @@ fn worker(database: &Path, row: &WorkerRow, now: Timestamp) -> Finding {
             "the clock was set back: check time synchronisation (timedatectl)",
         );
     }
-    match holder(database) {
-        Some(pid) if now.since(row.heartbeat) > SILENT_AFTER => bad(
+    let start = "start one: `midwatch`, or `midwatch worker` as a service";
+    match row.lock {
+        Lock::Held { pid } if now.since(row.heartbeat) > SILENCE => bad(
             "worker",
             Level::Critical,
-            format!("process {pid} holds the database, but {last}"),
+            format!("process {pid} holds the database, but gives no sign of life, {last}"),
             format!("look at its log; if it hangs: kill {pid}, then start it again"),
         ),
-        Some(pid) => fine(
+        Lock::Held { pid } => fine(
             "worker",
             format!(
                 "process {pid} works the database (midwatch {}), {last}",
                 Visible::of(&row.version)
             ),
         ),
-        None if row.epoch == 0 => bad(
+        Lock::Unknown => bad(
             "worker",
             Level::Warning,
-            "no worker has run yet",
-            "start one: `midwatch`, or `midwatch worker` as a service",
+            format!("the writer's lock cannot be read, {last}"),
+            "run this as the worker's user, or make the .lock file readable",
         ),
-        None => bad(
+        Lock::Free if row.epoch == 0 => {
+            bad("worker", Level::Warning, "no worker has run yet", start)
+        }
+        Lock::Free => bad(
             "worker",
             Level::Critical,
             format!("no worker runs, {last}: nothing is accepted or delivered"),
-            "start one: `midwatch`, or `midwatch worker` as a service",
+            start,
         ),
-    }
-}
-
-/// The process that holds the writer's lock, as it wrote into the lock file; 0 if it did not.
-fn holder(database: &Path) -> Option<u32> {
-    let file = beside(database, ".lock");
-    let lock = File::open(&file).ok()?;
-    match lock.try_lock_shared() {
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            Some(text.trim().parse().unwrap_or(0))
-        }
-        _ => None,
     }
 }
 
@@ -416,17 +404,5 @@ mod tests {
         ] {
             assert_eq!(kills(&all), expected, "{all:?}");
         }
-    }
-
-    #[test]
-    fn the_lock_holder_is_named_only_while_it_holds() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("m.db");
-        assert_eq!(holder(&database), None);
-        let lock = File::create(beside(&database, ".lock")).unwrap();
-        std::fs::write(beside(&database, ".lock"), "4711\n").unwrap();
-        assert_eq!(holder(&database), None);
-        lock.lock().unwrap();
-        assert_eq!(holder(&database), Some(4711));
     }
 }

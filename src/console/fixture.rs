@@ -173,6 +173,7 @@ pub fn overview() -> Overview {
             state: "running".into(),
             service: false,
             listening: Some("127.0.0.1:8080".into()),
+            lock: Lock::Held { pid: 4711 },
         },
         batches: Vec::new(),
         runs: vec![run(2, 0, 0.021)],

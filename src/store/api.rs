@@ -98,6 +98,25 @@ pub enum Health {
     Corrupt(String),
 }
 
+/// What to do about a damaged database.
+pub(super) const DAMAGED: &str = "stop the worker, keep the damaged file aside, copy the last backup into its place, start again and `midwatch adopt-host`";
+
+impl Health {
+    /// What the store cannot do, in words; none if it can do everything.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::Good => None,
+            Self::DiskFull { free } => {
+                Some(format!("disk full: {} MiB free; not accepting", free >> 20))
+            }
+            Self::Failing(words) => Some(format!("writes fail, trying again each second: {words}")),
+            Self::Corrupt(words) => Some(format!(
+                "the database is damaged ({words}), nothing is written: {DAMAGED}"
+            )),
+        }
+    }
+}
+
 /// An event with its routing, ready to be stored.
 #[derive(Debug, Clone)]
 pub struct Incoming {

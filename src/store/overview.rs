@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::load::{meta, meta_text};
 use super::paths::{breaker_of, pause_of};
 use super::stats::{MINUTE, Times, slot_of};
-use super::view::{Counts, LogRow, Overview, PathRow, Quantiles, Severity, Slot, WorkerRow};
+use super::view::{Counts, Lock, LogRow, Overview, PathRow, Quantiles, Severity, Slot, WorkerRow};
 use super::work::{SEVERITIES, Total};
 use crate::ids::{DeliveryId, PathId};
 use crate::queue::model::State;
@@ -64,7 +64,7 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         batches: super::batch::running(connection)?,
         runs: super::runs::latest(connection)?,
         log: log_page(connection, None, LOG_LINES)?,
-        foreign_host: foreign(connection)?,
+        foreign_host: None,
         trouble: None,
         config: meta(connection, "config")?.unwrap_or(0),
     })
@@ -175,10 +175,12 @@ pub(super) fn worker(connection: &Connection) -> rusqlite::Result<WorkerRow> {
             .query_row([], |row| row.get(0))
             .optional()?
             .flatten(),
+        lock: Lock::Unknown,
     })
 }
 
-fn foreign(connection: &Connection) -> rusqlite::Result<Option<String>> {
+/// The host that the last worker found to own the database, if it was not its own.
+pub(super) fn foreign(connection: &Connection) -> rusqlite::Result<Option<String>> {
     meta_text(connection, "foreign").map(|words| words.filter(|words| !words.is_empty()))
 }
 

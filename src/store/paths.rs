@@ -231,25 +231,34 @@ impl Identity {
 
 /// The host that owns the database, in words, if it is not this one; an unowned database becomes ours.
 fn foreign(work: &Work<'_>, identity: &Identity) -> Result<Option<String>, Fault> {
-    let copied = meta(work.connection, "copied")?.is_some();
-    match meta_text(work.connection, "place")? {
-        Some(place) if place == identity.place && !copied => Ok(None),
+    let found = foreign_to(work.connection, identity)?;
+    if found.is_none() {
+        own(work, identity)?;
+    }
+    Ok(found)
+}
+
+/// The host that owns the database, in words, if it is not `identity`'s. Changes nothing.
+pub(super) fn foreign_to(
+    connection: &rusqlite::Connection,
+    identity: &Identity,
+) -> rusqlite::Result<Option<String>> {
+    let copied = meta(connection, "copied")?.is_some();
+    Ok(match meta_text(connection, "place")? {
+        Some(place) if place == identity.place && !copied => None,
         Some(place) => {
-            let owner = meta_text(work.connection, "owner_host")?.unwrap_or_default();
-            Ok(Some(match (copied, place == identity.place) {
+            let owner = meta_text(connection, "owner_host")?.unwrap_or_default();
+            Some(match (copied, place == identity.place) {
                 (true, _) => format!("{owner} (this is a backup copy)"),
                 (false, _) if owner == identity.host => {
                     format!("{owner}, at another place on this host")
                 }
                 _ => owner,
-            }))
+            })
         }
-        None if copied => Ok(Some("an unknown host (this is a backup copy)".to_owned())),
-        None => {
-            own(work, identity)?;
-            Ok(None)
-        }
-    }
+        None if copied => Some("an unknown host (this is a backup copy)".to_owned()),
+        None => None,
+    })
 }
 
 fn own(work: &Work<'_>, identity: &Identity) -> rusqlite::Result<()> {

@@ -1,7 +1,7 @@
 //! Read-only access: bounded reads on a connection of its own. Blocking: call it off the UI task.
 //! No read transaction outlives a call, so that the WAL can be reset.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
@@ -12,11 +12,12 @@ use super::api::{Health, OpenError};
 use super::filter_sql::Where;
 use super::order::{self, state_at};
 use super::overview::{self, LOG, log_of};
+use super::paths::Identity;
 use super::stats::{HOUR, slot_of};
 use super::turn::{pairs_from_json, request_of};
 use super::view::{
-    AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview,
-    RunRow, Slot, StrayRow, WorkerRow,
+    AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, Lock, LogRow,
+    Overview, RunRow, Slot, StrayRow, WorkerRow,
 };
 use crate::control::action::{Preview, Verdict};
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
@@ -52,6 +53,8 @@ impl From<rusqlite::Error> for ReadError {
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
+    file: PathBuf,
+    identity: Identity,
     clock: Clock,
     health: Option<watch::Receiver<Health>>,
 }
@@ -107,6 +110,8 @@ impl Reader {
         }
         Ok(Self {
             connection,
+            file: file.to_owned(),
+            identity: Identity::of(file),
             clock: Clock::System,
             health: None,
         })
@@ -140,27 +145,36 @@ impl Reader {
     pub fn overview(&self) -> Result<Overview, ReadError> {
         let mut overview =
             self.snapshot(|connection| overview::read(connection, self.clock.now()))?;
-        overview.trouble = self
-            .health
-            .as_ref()
-            .and_then(|health| match &*health.borrow() {
-                Health::Good => None,
-                Health::DiskFull { free } => {
-                    Some(format!("disk full: {} MiB free; not accepting", free >> 20))
-                }
-                Health::Failing(words) => {
-                    Some(format!("writes fail, trying again each second: {words}"))
-                }
-                Health::Corrupt(words) => Some(format!(
-                    "the database is damaged, read-only until restored: {words}"
-                )),
-            });
+        overview.foreign_host = self.foreign_host()?;
+        let (lock, told) = super::lock::look(&self.file);
+        overview.worker.lock = lock;
+        overview.trouble = match &self.health {
+            Some(health) => health.borrow().words(),
+            None => told,
+        };
         Ok(overview)
     }
 
     /// The worker that has, or last had, the database.
     pub fn worker(&self) -> Result<WorkerRow, ReadError> {
-        self.snapshot(overview::worker)
+        let mut worker = self.snapshot(overview::worker)?;
+        worker.lock = super::lock::look(&self.file).0;
+        Ok(worker)
+    }
+
+    /// The host that owns the database, if it is not this one, in words: what the worker at work found, else what the next
+    /// one would find.
+    pub fn foreign_host(&self) -> Result<Option<String>, ReadError> {
+        // A worker may see its database under another path than this process does.
+        let decided =
+            self.health.is_none() && matches!(super::lock::look(&self.file).0, Lock::Held { .. });
+        self.snapshot(|connection| {
+            if decided {
+                overview::foreign(connection)
+            } else {
+                super::paths::foreign_to(connection, &self.identity)
+            }
+        })
     }
 
     /// A service has worked this database: consoles attach and do not take it over by themselves.

@@ -10,7 +10,7 @@ use crate::event::{Event, Origin};
 use crate::ids::{DeliveryId, EventId, Fingerprint, PathId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Answer, Attempt, Claimed, Class, Next, Settlement, State};
-use crate::store::view::{BatchState, Severity};
+use crate::store::view::{BatchState, Lock, Severity};
 use crate::time::{Clock, Timestamp};
 
 const START: Timestamp = Timestamp(1_790_000_000_000);
@@ -702,6 +702,10 @@ async fn a_backup_is_whole_private_and_comes_up_held_until_adopted() {
     );
     let error = bed.store.backup(copy.clone()).await.unwrap_err();
     assert!(error.to_string().contains("exists"), "{error}");
+    let reader = Reader::open(&copy).unwrap();
+    let words = reader.overview().unwrap().foreign_host.unwrap();
+    assert!(words.contains("backup copy"), "{words}");
+    drop(reader);
     let restored = Store::open(&copy, options(&bed.clock)).unwrap();
     configure(&restored, &["p", "q"]).await;
     let started = restored.begin_work(false).await.unwrap();
@@ -789,6 +793,13 @@ async fn below_the_disk_reserve_nothing_is_accepted_but_deliveries_go_on() {
             .trouble
             .is_some()
     );
+    // Also to those outside the process.
+    let outside = Reader::open(&bed.dir.path().join("m.db")).unwrap();
+    let trouble = outside.overview().unwrap().trouble.unwrap();
+    assert!(trouble.starts_with("disk full"), "{trouble}");
+    store.close().await;
+    let overview = outside.overview().unwrap();
+    assert_eq!((overview.trouble, overview.worker.lock), (None, Lock::Free));
 }
 
 #[tokio::test]

@@ -181,6 +181,22 @@ impl PathRow {
     }
 }
 
+/// The writer's lock, as the operating system knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lock {
+    /// It could not be asked.
+    #[default]
+    Unknown,
+    /// Nobody works the database.
+    Free,
+    /// A process has it.
+    Held {
+        /// Which, as it wrote itself; 0 if it did not.
+        pid: u32,
+    },
+}
+
 /// The worker as the database knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct WorkerRow {
@@ -202,6 +218,8 @@ pub struct WorkerRow {
     pub service: bool,
     /// Where its front door listens, if open.
     pub listening: Option<String>,
+    /// Whether anybody works the database at all, asked when it was read.
+    pub lock: Lock,
 }
 
 /// Everything the Overview needs, in one read.

@@ -261,6 +261,11 @@ impl Writer {
                 tracing::warn!(health = ?next, "the store's health changed");
             }
             let differs = *health != next;
+            if differs
+                && let Err(error) = super::lock::tell(&self.shared.file, next.words().as_deref())
+            {
+                tracing::warn!(%error, "the lock file does not say what the store cannot do");
+            }
             *health = next;
             if changed {
                 self.shared.changes.send_modify(|count| *count += 1);

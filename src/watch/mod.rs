@@ -9,15 +9,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::model::{Config, Job, Lane, Path};
-use crate::store::view::{Breaker, Overview, PathRow, RunRow, Severity, WorkerRow};
+use crate::store::view::{Breaker, Lock, Overview, PathRow, RunRow, Severity, WorkerRow};
 use crate::time::{Timestamp, short};
 use crate::visible::{Visible, line};
 
 #[cfg(test)]
 mod tests;
 
-/// A worker that has given no sign of life for this long is down (it writes one at least every 15 s).
-pub const SILENCE: Duration = Duration::from_secs(45);
+/// A worker that has given no sign of life for this long is down or hangs (it writes one every 10 s).
+pub const SILENCE: Duration = Duration::from_secs(15);
 /// A ready delivery that nobody has taken up this long after it was due means that the path is behind.
 pub const BEHIND: Duration = Duration::from_secs(60);
 /// Failures in five minutes below which a share says nothing.
@@ -106,7 +106,7 @@ pub fn worker_state(worker: &WorkerRow, now: Timestamp) -> WorkerState {
         WorkerState::Never
     } else if worker.state == "stopped" {
         WorkerState::Stopped { since }
-    } else if now.since(since) > SILENCE {
+    } else if worker.lock == Lock::Free || now.since(since) > SILENCE {
         WorkerState::Silent { since }
     } else if worker.state == "draining" {
         WorkerState::Draining
@@ -293,13 +293,23 @@ fn worker_trouble(overview: &Overview, worker: WorkerState, config: &Config) -> 
         WorkerState::Draining => "the worker is draining: it finishes and stops".to_owned(),
         WorkerState::Never => "no worker has run yet: nothing is taken in or delivered".to_owned(),
         WorkerState::Stopped { since } => format!(
-            "the worker was stopped {}: nothing is delivered",
-            when(since, overview.at, zone)
+            "the worker was stopped {}: nothing is taken in or delivered",
+            ago(since, overview.at, zone)
         ),
-        WorkerState::Silent { since } => format!(
-            "the worker is down, last seen {}: nothing is delivered",
-            when(since, overview.at, zone)
-        ),
+        WorkerState::Silent { since } => {
+            let seen = ago(since, overview.at, zone);
+            match overview.worker.lock {
+                Lock::Held { pid } => format!(
+                    "no sign of life from the worker since {}: process {pid} holds the database, but hangs or cannot write; see its log",
+                    when(since, overview.at, zone)
+                ),
+                Lock::Free | Lock::Unknown => {
+                    format!(
+                        "the worker is down, last seen {seen}: nothing is taken in or delivered"
+                    )
+                }
+            }
+        }
     };
     let severity = if worker.is_up() {
         Severity::Warning
@@ -307,6 +317,15 @@ fn worker_trouble(overview: &Overview, worker: WorkerState, config: &Config) -> 
         Severity::Critical
     };
     Some(bare(severity, About::Worker, words))
+}
+
+/// `12m ago (22:46)`.
+fn ago(since: Timestamp, now: Timestamp, zone: chrono_tz::Tz) -> String {
+    format!(
+        "{} ago ({})",
+        short(now.since(since)),
+        when(since, now, zone)
+    )
 }
 
 fn path_troubles(

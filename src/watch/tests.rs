@@ -168,3 +168,19 @@ fn a_worker_is_judged_by_its_last_sign_of_life() {
     );
     assert_eq!(worker_state(&WorkerRow::default(), NOW), WorkerState::Never);
 }
+
+#[test]
+fn a_free_lock_is_known_at_once_and_a_held_one_is_not_called_down() {
+    let mut overview = overview();
+    overview.worker.lock = Lock::Free;
+    let said = |overview: &Overview| wrong_now(overview, &config())[0].words.clone();
+    assert!(said(&overview).starts_with("the worker is down, last seen 0"));
+    overview.worker.lock = Lock::Held { pid: 4711 };
+    overview.worker.heartbeat = at(1);
+    let words = said(&overview);
+    assert!(
+        words.starts_with("no sign of life from the worker since")
+            && words.contains("process 4711"),
+        "{words}"
+    );
+}
