@@ -56,6 +56,26 @@ hooks = { recipe = "standard-webhooks", secrets = ["file:whsec"] }
 hooks = { recipe = "hmac", secrets = ["file:key"] }
 [systems.broken]
 hooks = { recipe = "github", secrets = ["file:missing"] }
+
+[paths.woo]
+route = "woo -> crm"
+events = ["order.*"]
+
+[paths.stripe]
+route = "stripe -> crm"
+events = ["order.*"]
+
+[paths.github]
+route = "github -> crm"
+events = ["order.*"]
+
+[paths.shopify]
+route = "shopify -> crm"
+events = ["order.*"]
+
+[paths.standard]
+route = "standard -> crm"
+events = ["order.*"]
 "#;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -830,6 +850,90 @@ async fn what_a_vendor_signed_is_never_answered_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_form_is_verified_as_it_came_and_its_payload_is_what_it_says() {
+    let house = House::open(&format!("{CONFIG}{HOOKS}"), Limits::default()).await;
+    let form = "payload=%7B%22action%22%3A%22opened%22%2C%22note%22%3A%22a+b%22%7D";
+    let signature = format!("sha256={}", hex::encode(sign(b"s3cret", form)));
+    let headers = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("X-Hub-Signature-256", signature.as_str()),
+        ("X-GitHub-Event", "order"),
+        ("X-GitHub-Delivery", "d-1"),
+    ];
+    let answer = house.send(post("/hooks/github", &headers, form)).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(answer.json()["status"], "accepted", "{answer:?}");
+    let altered = form.replace("opened", "closed");
+    let altered = house.send(post("/hooks/github", &headers, &altered)).await;
+    assert_eq!(altered.status, 401);
+}
+
+#[tokio::test]
+async fn nobody_speaks_unsigned_for_a_system_that_signs() {
+    let text = format!(
+        "{CONFIG}{HOOKS}\n[paths.paid]\nroute = \"stripe -> crm\"\nevents = [\"charge.*\"]\nurl = \"/paid\"\n"
+    );
+    let house = House::open(&text, Limits::default()).await;
+    let forged = |source: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"evt_1","source":"{source}","type":"charge.refunded","data":{{"id":1}}}}"#
+        )
+    };
+    let batch = format!(
+        "[{},{}]",
+        event("a", "order.created", "{}"),
+        forged("stripe")
+    );
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "evt_1"),
+        ("ce-source", "stripe"),
+        ("ce-type", "charge.refunded"),
+    ];
+    for (request, at) in [
+        (post("/events", &[STRUCTURED], &forged("stripe")), "/source"),
+        (post("/events", &[BATCH], &batch), "/1/source"),
+        (post("/events", &binary, "{}"), "ce-source"),
+    ] {
+        let answer = house.send(request).await;
+        let problem = answer.json();
+        assert_eq!(
+            (
+                answer.status,
+                problem["type"].as_str(),
+                problem["at"].as_str()
+            ),
+            (403, Some("/problems/source"), Some(at))
+        );
+        assert_eq!(
+            problem["detail"],
+            "source `stripe` is a configured system whose events are signed: they enter at /hooks/stripe"
+        );
+    }
+    assert_eq!(house.stored().0, 0);
+    // Neither does a made-up source take its paths.
+    let other = house
+        .send(post("/events", &[STRUCTURED], &forged("stripe2")))
+        .await;
+    assert_eq!(other.json()["status"], "unrouted", "{other:?}");
+
+    let opted = text.replace(
+        "[systems.stripe]",
+        "[systems.stripe]\naccepts_events = true",
+    );
+    house
+        .live
+        .send_replace(runtime(&house.store, house.folder.path(), &opted).await);
+    let answer = house
+        .send(post("/events", &[STRUCTURED], &forged("stripe")))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.json()["deliveries"]),
+        (202, &1.into())
+    );
+}
+
+#[tokio::test]
 async fn woocommerces_first_ping_is_answered_200_and_stored_nowhere() {
     let house = House::open(&format!("{CONFIG}{HOOKS}"), Limits::default()).await;
     let form = ("Content-Type", "application/x-www-form-urlencoded");
@@ -837,6 +941,12 @@ async fn woocommerces_first_ping_is_answered_200_and_stored_nowhere() {
         .send(post("/hooks/woo", &[form], "webhook_id=14"))
         .await;
     assert_eq!(ping.status, 200);
+    let signature = base64(&sign(b"s3cret", "webhook_id=14"));
+    let headers = [form, ("X-WC-Webhook-Signature", signature.as_str())];
+    let signed = house
+        .send(post("/hooks/woo", &headers, "webhook_id=14"))
+        .await;
+    assert_eq!(signed.status, 200);
     for (target, body) in [
         ("/hooks/woo", "webhook_id=14&status=paid"),
         ("/hooks/woo", "{}"),

@@ -117,6 +117,15 @@ pub struct System {
     pub limit: Option<RateLimit>,
     /// Its webhooks: `POST /hooks/NAME`.
     pub hooks: Option<Hooks>,
+    /// Its events may also come unsigned, by `POST /events`, although it has hooks.
+    pub accepts_events: bool,
+}
+
+impl System {
+    /// Whether its events are believed only when they are signed: whoever reaches `POST /events` cannot send them.
+    pub fn signs(&self) -> bool {
+        self.hooks.is_some() && !self.accepts_events
+    }
 }
 
 /// How requests authenticate.

@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
-use super::model::{BreakerPolicy, Channel, Lane, Path, RequestTemplate, Sync, System};
+use super::model::{Auth, BreakerPolicy, Channel, Lane, Path, RequestTemplate, Sync, System};
 use super::reader::{Section, Value};
 use super::sections::Named;
 use super::settings::{self, Settings, settings};
@@ -322,6 +322,18 @@ fn check_target(
                 "this address is on this machine or in a private network, where requests go only by leave: \
                  systems.{to} needs `private = true`"
             ),
+            Ok(parsed)
+                if system.auth != Auth::None
+                    && system
+                        .url
+                        .as_deref()
+                        .is_some_and(|base| !same_origin(base, &parsed)) =>
+            {
+                format!(
+                    "this is not the address of systems.{to}, whose credentials would be sent there: \
+                     make it a system of its own"
+                )
+            }
             _ => return,
         }
     };
@@ -329,6 +341,11 @@ fn check_target(
         Some((_, value)) if value.path.starts_with(&section.path) => value.error(&message, None),
         _ => section.error(&message, None),
     }
+}
+
+/// Whether scheme, host and port are those of the system's own URL.
+fn same_origin(base: &str, target: &reqwest::Url) -> bool {
+    reqwest::Url::parse(base).is_ok_and(|base| base.origin() == target.origin())
 }
 
 /// What the person on call will miss.

@@ -48,6 +48,16 @@ fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> S
         check_address(&value, &url, private, &auth);
         Some(url)
     });
+    let accepts_events = section.get("accepts_events").and_then(|value| {
+        let accepts = value.boolean()?;
+        if section.get("hooks").is_none() {
+            value.warning(
+                "a system without hooks takes part in POST /events anyway",
+                Some("remove this line".to_owned()),
+            );
+        }
+        Some(accepts)
+    });
     let system = System {
         name: name.to_owned(),
         url,
@@ -58,6 +68,7 @@ fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> S
             .get("hooks")
             .and_then(|value| value.section())
             .and_then(|hooks| hooks::hooks(&hooks, base, public_url)),
+        accepts_events: accepts_events.unwrap_or(false),
     };
     section.finish(LATER);
     system

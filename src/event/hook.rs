@@ -88,7 +88,31 @@ fn time(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// WooCommerce's first request when a hook is saved: unsigned, a form with nothing but the hook's number.
+/// The JSON in a form of one field called `payload`, as GitHub sends it when the hook's content type is left as it was;
+/// none for any other body. The signature is over the form, not over this.
+pub fn form_payload(content_type: Option<&str>, body: &[u8]) -> Option<Bytes> {
+    let kind = content_type?.split(';').next()?.trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return None;
+    }
+    let mut rest = body.strip_prefix(b"payload=")?.iter();
+    let mut plain = Vec::with_capacity(rest.len());
+    while let Some(byte) = rest.next() {
+        plain.push(match byte {
+            b'&' => return None,
+            b'+' => b' ',
+            b'%' => {
+                let mut code = [0];
+                hex::decode_to_slice([*rest.next()?, *rest.next()?], &mut code).ok()?;
+                code[0]
+            }
+            byte => *byte,
+        });
+    }
+    Some(plain.into())
+}
+
+/// WooCommerce's first request when a hook is saved: a form with nothing but the hook's number.
 pub fn is_registration_ping(body: &[u8]) -> bool {
     body.strip_prefix(b"webhook_id=")
         .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
@@ -195,6 +219,36 @@ mod tests {
         ] {
             assert_eq!(time(text), ms.map(Timestamp), "{text}");
         }
+    }
+
+    #[test]
+    fn a_form_of_one_payload_is_unwrapped_and_nothing_else() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        for (kind, body, expected) in [
+            (
+                FORM,
+                "payload=%7B%22a%22%3A+%221%2B%C3%A6%22%7D",
+                Some("{\"a\": \"1+\u{e6}\"}"),
+            ),
+            (
+                "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+                "payload=7",
+                Some("7"),
+            ),
+            (FORM, "payload=7&x=1", None),
+            (FORM, "x=1&payload=7", None),
+            (FORM, "payload=%7", None),
+            (FORM, "payload=%zz", None),
+            ("application/json", "payload=7", None),
+        ] {
+            let payload = form_payload(Some(kind), body.as_bytes());
+            assert_eq!(
+                payload.as_deref(),
+                expected.map(str::as_bytes),
+                "{kind} {body}"
+            );
+        }
+        assert_eq!(form_payload(None, b"payload=7"), None);
     }
 
     #[test]

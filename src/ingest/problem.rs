@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Signature,
     /// A browser sent it.
     Origin,
+    /// The source's events must be signed.
+    Source,
     /// No such resource.
     NotFound,
     /// Only these methods.
@@ -69,6 +71,11 @@ impl Kind {
                 StatusCode::FORBIDDEN,
                 "origin",
                 "Browsers may not send here",
+            ),
+            Self::Source => (
+                StatusCode::FORBIDDEN,
+                "source",
+                "Events of this source must be signed",
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::Method(_) => (

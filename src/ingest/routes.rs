@@ -24,6 +24,7 @@ use super::metrics::Metrics;
 use super::problem::{Kind, Problem};
 use super::server::Limits;
 use crate::config::live::{Live, Runtime};
+use crate::config::model::System;
 use crate::config::secret::Secret;
 use crate::event::envelope::{self, EnvelopeError};
 use crate::event::signature::{self, SignatureError, Signed};
@@ -238,6 +239,12 @@ impl Door {
             }
         }
         .map_err(|error| malformed(&error))?;
+        for (index, event) in events.iter().enumerate() {
+            let system = runtime.config.systems.get(&event.source);
+            if system.is_some_and(System::signs) {
+                return Err(impersonates(&event.source, mode, index));
+            }
+        }
         let names: Vec<(String, String)> = events.iter().map(name_of).collect();
         let receipts = self.stored(self.intake.admit(events, false)).await?;
         let conflicts = receipts
@@ -302,13 +309,13 @@ impl Door {
             body: &bytes,
         };
         match signature::verify(&hooks.recipe, &texts, signed, self.store.clock().now()) {
-            Ok(_) => {}
-            Err(SignatureError::Missing(_))
+            Ok(_) | Err(SignatureError::Missing(_))
                 if hooks.mapping.ping && hook::is_registration_ping(&bytes) =>
             {
-                tracing::info!(system, "answered an unsigned registration ping");
+                tracing::info!(system, "answered a registration ping");
                 return Ok(reply(StatusCode::OK, &json!({"status": "ping"})));
             }
+            Ok(_) => {}
             Err(error) => {
                 let no_match = matches!(error, SignatureError::NoMatch);
                 if let (true, Some(trouble)) = (error.is_ours() || no_match, &secrets.trouble) {
@@ -327,12 +334,17 @@ impl Door {
                 return Err(Problem::new(kind, error.to_string()));
             }
         }
+        let content_type = text_of(&parts.headers, &CONTENT_TYPE);
+        let (content_type, bytes) = match hook::form_payload(content_type, &bytes) {
+            Some(payload) => (Some("application/json"), payload),
+            None => (content_type, bytes),
+        };
         let mapped = hook::map(
             self.intake.engine(),
             &hooks.mapping,
             system,
             headers.iter().copied(),
-            text_of(&parts.headers, &CONTENT_TYPE),
+            content_type,
             &bytes,
         );
         let (source, id) = name_of(&mapped.event);
@@ -463,6 +475,22 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
 fn malformed(error: &EnvelopeError) -> Problem {
     let mut problem = Problem::new(Kind::Malformed, error.problem.to_string());
     problem.at = Some(error.at.clone());
+    problem
+}
+
+/// Whoever reaches this door may not speak for a system that signs what it says.
+fn impersonates(system: &str, mode: Mode, index: usize) -> Problem {
+    let mut problem = Problem::new(
+        Kind::Source,
+        format!(
+            "source `{system}` is a configured system whose events are signed: they enter at /hooks/{system}"
+        ),
+    );
+    problem.at = Some(match mode {
+        Mode::Structured => "/source".to_owned(),
+        Mode::Batch => format!("/{index}/source"),
+        Mode::Binary => "ce-source".to_owned(),
+    });
     problem
 }
 

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use crate::config::live::Runtime;
-use crate::config::model::{Lane, Path, Sync};
-use crate::event::Event;
+use crate::config::model::{Lane, Path, Sync, System};
 use crate::event::expr::{Engine, ExprError, Scope};
+use crate::event::{Event, Origin};
 use crate::ids::MAX_FAN_OUT;
 use crate::store::Route;
 
@@ -33,7 +33,8 @@ pub fn matches(pattern: &str, kind: &str) -> bool {
 }
 
 /// Routes an event by the configuration in force. An event whose source is a configured system takes only the paths that
-/// begin there; any other source (a URI, a script's name) is judged by type alone. Path order is file order, so deliveries keep their ordinals.
+/// begin there; any other source (a URI, a script's name) is judged by type, but what came by `POST /events` never takes
+/// the paths of a system that signs its events: a made-up source would be the way around its signatures. Path order is file order, so deliveries keep their ordinals.
 pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
     let mut routes = Vec::new();
     // The event's data is parsed at most once, whatever the number of paths, and not at all without an expression.
@@ -41,6 +42,10 @@ pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
     let known = runtime.config.systems.contains_key(&event.source);
     for path in &runtime.config.paths {
         if !takes(path, &event.kind) || (known && path.from != event.source) {
+            continue;
+        }
+        let from = runtime.config.systems.get(&path.from);
+        if event.origin == Origin::Http && from.is_some_and(System::signs) {
             continue;
         }
         let Some(id) = runtime.id(&path.name) else {
@@ -195,6 +200,7 @@ mod tests {
                 private: false,
                 limit: None,
                 hooks: None,
+                accepts_events: false,
             };
             configured.systems.insert(name.into(), system);
         }

@@ -1,5 +1,6 @@
 //! What the stories in `tests/delivery` cannot bring about from outside: a drain that runs out, a panic.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use tokio::net::TcpListener;
@@ -182,7 +183,8 @@ async fn scarce(dispatcher: &mut Dispatcher, turns: usize) -> Vec<String> {
 async fn paths_of_one_system_take_turns_where_tokens_are_scarce_and_a_probe_comes_first() {
     let mut text = "[systems.shop]\n[systems.crm]\nurl = \"http://127.0.0.1:1\"\nprivate = true\nlimit = \"10/10s\"\n".to_owned();
     for name in ["deals", "contacts", "stock"] {
-        text += &format!(
+        let _ = write!(
+            text,
             "[paths.{name}]\nroute = \"shop -> crm\"\nevents = [\"*\"]\nowner = \"anna\"\nrunbook = \"r.md\"\nurl = \"/in\"\n"
         );
     }
