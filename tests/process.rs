@@ -427,6 +427,29 @@ fn commands_act_through_the_worker_and_without_one_for_the_next() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let place = Place::new();
+    let _worker = place.worker(&[]);
+    for args in [&["completions", "bash"][..], &["status"], &["deliveries"]] {
+        let mut child = Command::new(BINARY)
+            .args(args)
+            .current_dir(place.folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
 fn a_good_file_is_applied_and_a_bad_one_refused_while_deliveries_go_on() {
     let place = Place::new();
     let worker = place.worker(&[]);

@@ -10,11 +10,14 @@ pub struct Args {
 }
 
 /// Prints the script.
-pub fn run(args: &Args) {
+pub fn run(args: &Args) -> anyhow::Result<u8> {
+    let mut script = Vec::new();
     clap_complete::generate(
         args.shell,
         &mut super::Cli::command(),
         "midwatch",
-        &mut std::io::stdout(),
+        &mut script,
     );
+    super::out::raw(&script)?;
+    Ok(super::OK)
 }

@@ -38,7 +38,7 @@ const PAGE: usize = 1_000;
 /// An acknowledged event is missing, or the numbers do not add up.
 const LOST: u8 = super::CRITICAL;
 
-/// Options of `midwatch demo`.
+/// Shows everything with stand-in systems on loopback; touches nothing of yours.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Keep everything in this folder, new or empty (else a temporary one, removed at the end).

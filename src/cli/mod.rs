@@ -186,10 +186,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Backup(args)) => backup::run(args, context).await,
         Some(Command::AdoptHost(args)) => adopt_host::run(args, context).await,
         Some(Command::Doctor(args)) => doctor::run(&args, context),
-        Some(Command::Completions(args)) => {
-            completions::run(&args);
-            Ok(OK)
-        }
+        Some(Command::Completions(args)) => completions::run(&args),
     }
 }
 
@@ -265,8 +262,8 @@ fn complain(error: &anyhow::Error) {
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        .downcast_ref::<out::Closed>()
+        .is_some_and(out::Closed::is_pipe)
 }
 
 #[cfg(test)]

@@ -12,22 +12,37 @@ use crate::control::action::Preview;
 use crate::time::{Timestamp, short};
 use crate::visible::{Visible, is_hidden};
 
+/// The standard output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the output: {0}")]
+pub struct Closed(std::io::Error);
+
+impl Closed {
+    /// Whoever read it has seen enough (`| head`): no failure.
+    pub fn is_pipe(&self) -> bool {
+        self.0.kind() == std::io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Prints bytes as they are: only what this binary itself made.
+pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    (out.write_all(bytes).and_then(|()| out.flush())).map_err(Closed)?;
+    Ok(())
+}
+
 /// Prints one line, or several; line breaks in it are kept, everything else is made `Visible`.
 ///
 /// # Errors
 /// The output is gone (a closed pipe): the command ends quietly.
 pub fn say(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", Visible::lines_of(text))?;
-    Ok(())
+    raw(format!("{}\n", Visible::lines_of(text)).as_bytes())
 }
 
 /// Prints one JSON value on one line.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string(value)?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", harmless(&text))?;
-    Ok(())
+    raw(format!("{}\n", harmless(&text)).as_bytes())
 }
 
 /// JSON text with everything that a terminal could hide or act on written as `\uXXXX`.

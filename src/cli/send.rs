@@ -98,7 +98,12 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
             let name = crate::visible::Visible::of(&args.file.to_string_lossy());
             anyhow::anyhow!("cannot read {name}: {error}")
         })?;
-        let size = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            let name = crate::visible::Visible::of(&args.file.to_string_lossy());
+            anyhow::bail!("cannot read {name}: it is a folder; name a file of JSON lines, or -");
+        }
+        let size = metadata.len();
         (Box::new(file), size)
     };
     let bar = progress(size)?;

@@ -33,6 +33,9 @@ struct Shown<'a> {
 /// Reads and judges.
 pub fn run(args: &Args, context: &Context) -> u8 {
     judge(args, context).unwrap_or_else(|error| {
+        if super::is_closed_pipe(&error) {
+            return super::OK;
+        }
         super::complain(&error);
         super::UNREADABLE
     })

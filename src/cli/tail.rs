@@ -69,15 +69,18 @@ fn print(rows: &[LogRow], config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Time, mark, kind, path: what happened [delivery] (who).
 fn line(row: &LogRow, config: &Config) -> String {
     let mark = match row.severity {
         Severity::Info => " ",
         Severity::Warning => "!",
         Severity::Critical => "X",
     };
+    let path =
+        (row.path.as_deref()).map_or_else(String::new, |path| format!(" {}", Visible::of(path)));
     let about = (row.delivery).map_or_else(String::new, |delivery| format!(" [{delivery}]"));
     format!(
-        "{} {mark} {:<10} {}{about} ({})",
+        "{} {mark} {:<10}{path}: {}{about} ({})",
         row.at.in_zone(config.site.timezone, "%m-%d %H:%M:%S"),
         Visible::of(&row.kind),
         Visible::of(&row.text),

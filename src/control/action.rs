@@ -85,7 +85,12 @@ pub struct Actor {
 
 impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (uid {})", self.name, self.uid)?;
+        let number = format!("uid {}", self.uid);
+        if self.name == number {
+            f.write_str(&number)?;
+        } else {
+            write!(f, "{} ({number})", self.name)?;
+        }
         match &self.from {
             Some(from) => write!(f, " from {from}"),
             None => Ok(()),

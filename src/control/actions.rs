@@ -218,11 +218,7 @@ impl Actions {
                     "cancel",
                     self.only_path(&filter),
                     only_delivery(&filter),
-                    if reason.is_empty() {
-                        format!("cancelled {scope}")
-                    } else {
-                        format!("cancelled {scope}: {reason}")
-                    },
+                    format!("cancelled {scope}{}", because(&reason)),
                 );
                 let count = store
                     .cancel(filter, high_water, expected, reason, log)
@@ -231,17 +227,11 @@ impl Actions {
             }
             Action::Pause { path, reason } => {
                 let number = self.number(&path)?;
-                let pause = Pause {
-                    by_person: true,
-                    by: actor.to_string(),
-                    reason: reason.clone(),
-                    since: self.now(),
-                };
-                let text = if reason.is_empty() {
-                    format!("{path} paused")
-                } else {
-                    format!("{path} paused: {reason}")
-                };
+                let before = (self.overview().await?.paths.into_iter())
+                    .find(|row| row.id == number)
+                    .and_then(|row| row.pause);
+                let pause = pause_after(before, reason.trim(), &actor, self.now());
+                let text = format!("{path} paused{}", because(&pause.reason));
                 let log = audit("pause", Some(number), None, text);
                 store.set_pause(number, Some(pause), log).await?;
                 self.order(Order::PathChanged(number)).await;
@@ -521,9 +511,34 @@ pub(super) fn refused(text: impl Into<String>) -> Refused {
 /// Why nothing is delivered on a database of another host, and what to do.
 pub(super) fn held(host: &str) -> String {
     format!(
-        "held: this database belongs to host {}; `midwatch adopt-host` first",
+        "held: this database belongs to {}; `midwatch adopt-host` first",
         crate::visible::Visible::of(host)
     )
+}
+
+/// The pause of a path that may be paused already: who gives no reason leaves the one that is known.
+fn pause_after(before: Option<Pause>, reason: &str, actor: &Actor, now: Timestamp) -> Pause {
+    match before {
+        Some(before) if before.by_person && reason.is_empty() => before,
+        before => Pause {
+            by_person: true,
+            by: actor.to_string(),
+            reason: match (reason, before) {
+                ("", Some(before)) => before.reason,
+                (reason, _) => reason.to_owned(),
+            },
+            since: now,
+        },
+    }
+}
+
+/// ": why", or nothing.
+fn because(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    }
 }
 
 fn no_worker() -> Refused {

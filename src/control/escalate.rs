@@ -90,9 +90,9 @@ pub(super) fn compose(facts: &Facts<'_>) -> Result<Message, Refused> {
         }
         let _ = write!(
             text,
-            ", {}, last {} ago",
+            ", {}, last {}",
             line(&group.reason, QUOTE),
-            short(facts.overview.at.since(group.last_seen))
+            ago(facts.overview.at.since(group.last_seen))
         );
         lines.push(text);
     }
@@ -120,20 +120,44 @@ pub(super) fn compose(facts: &Facts<'_>) -> Result<Message, Refused> {
     })
 }
 
+/// ", due for 5m" and the like: whole seconds, nothing under one.
+fn lasting(words: &str, duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => String::new(),
+        seconds => format!("{words}{}", short(Duration::from_secs(seconds))),
+    }
+}
+
+/// "5m ago", or "just now".
+fn ago(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => "just now".to_owned(),
+        _ => format!("{} ago", short(duration)),
+    }
+}
+
+/// ": why", or nothing.
+fn because(reason: &str) -> String {
+    match reason.trim() {
+        "" => String::new(),
+        reason => format!(": {}", line(reason, QUOTE)),
+    }
+}
+
 fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<Duration>) {
     lines.push(match (&row.pause, &row.breaker) {
         (Some(pause), _) => format!(
-            "State: paused by {} for {}: {}",
+            "State: paused by {}{}{}",
             line(&pause.by, QUOTE),
-            short(now.since(pause.since)),
-            line(&pause.reason, QUOTE)
+            lasting(" for ", now.since(pause.since)),
+            because(&pause.reason)
         ),
         (None, Breaker::Open { since, reason, .. } | Breaker::HalfOpen { since, reason }) => {
             format!(
-                "State: breaker {} for {}: {}",
+                "State: breaker {}{}{}",
                 row.breaker.word(),
-                short(now.since(*since)),
-                line(reason, QUOTE)
+                lasting(" for ", now.since(*since)),
+                because(reason)
             )
         }
         (None, Breaker::Closed) => "State: attempts flow".to_owned(),
@@ -147,14 +171,14 @@ fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<D
     });
     let mut backlog = format!("Backlog: {}", row.counts.backlog());
     if let Some(oldest) = row.oldest_due {
-        let _ = write!(backlog, ", due for {}", short(now.since(oldest)));
+        backlog += &lasting(", due for ", now.since(oldest));
     }
     if let (Some(oldest), Some(due)) = (row.oldest_open, due) {
         let late = oldest + due;
         if late > now {
-            let _ = write!(backlog, ", first late in {}", short(late.since(now)));
+            backlog += &lasting(", first late in ", late.since(now));
         } else {
-            let _ = write!(backlog, ", late for {}", short(now.since(late)));
+            backlog += &lasting(", late for ", now.since(late));
         }
     }
     let _ = write!(
@@ -168,12 +192,12 @@ fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<D
 fn delivery(lines: &mut Vec<String>, detail: &DeliveryDetail, now: Timestamp) {
     let row = &detail.row;
     let mut text = format!(
-        "Delivery {}: {} {}, {}, accepted {} ago",
+        "Delivery {}: {} {}, {}, accepted {}",
         row.id,
         line(&row.kind, QUOTE),
         line(row.subject.as_deref().unwrap_or(&row.event_id), QUOTE),
         row.state,
-        short(now.since(row.accepted_at))
+        ago(now.since(row.accepted_at))
     );
     if let Some(reason) = &row.reason {
         let _ = write!(text, ": {}", line(reason, QUOTE));
@@ -182,9 +206,9 @@ fn delivery(lines: &mut Vec<String>, detail: &DeliveryDetail, now: Timestamp) {
     if let Some(last) = detail.attempts.last() {
         let status = (last.status).map_or_else(String::new, |status| format!(" {status}"));
         lines.push(format!(
-            "Last of {} attempts {} ago: {}{status} {}",
+            "Last of {} attempts, {}: {}{status} {}",
             detail.attempts.len(),
-            short(now.since(last.started_at)),
+            ago(now.since(last.started_at)),
             last.class,
             line(&last.error, QUOTE)
         ));

@@ -33,6 +33,7 @@ webhook = "env:MIDWATCH_TEST_NO_SUCH_SECRET"
 [paths.crm]
 route = "shop -> crm"
 events = ["order.*"]
+order_by = "data.n"
 owner = "anna"
 url = "/orders"
 escalation = "slack:ops"
@@ -239,6 +240,11 @@ async fn one_delivery_is_replayed_without_a_canary_and_what_is_not_there_is_name
     let client = place.attach("anna").await;
     client.submit(submission(pause("crm"))).await.unwrap();
     client.send(vec![event("1")]).await.unwrap();
+    client.send(vec![event("2"), event("3")]).await.unwrap();
+    let notes = client.preview(cancel("id:1-1")).await.unwrap().notes;
+    assert_eq!(notes, ["2 wait behind it and will be sent"]);
+    let notes = client.preview(cancel("id:1-1,2-1")).await.unwrap().notes;
+    assert_eq!(notes, ["1 wait behind them and will be sent"]);
     let done = confirm(&client, cancel("id:1-1")).await.unwrap();
     assert_eq!(done.text, "cancelled 1: deliveries 1-1");
     for (action, words) in [
@@ -264,6 +270,50 @@ async fn one_delivery_is_replayed_without_a_canary_and_what_is_not_there_is_name
         assert_eq!((row.canary, row.total), (0, 1));
     }
     worker.drain().await;
+}
+
+#[tokio::test]
+async fn pausing_again_without_a_reason_keeps_the_one_that_is_known() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let (anna, bo) = (place.attach("anna").await, place.attach("bo").await);
+    let silent = Action::Pause {
+        path: "crm".into(),
+        reason: String::new(),
+    };
+    let stored = || {
+        let row = place.overview().paths.into_iter();
+        let row = row.filter(|row| row.name == "crm").last();
+        row.unwrap().pause.unwrap()
+    };
+    bo.submit(submission(silent.clone())).await.unwrap();
+    let notes = anna.preview(silent.clone()).await.unwrap().notes;
+    assert!(notes[1].ends_with("ago"), "{notes:?}");
+    anna.submit(submission(pause("crm"))).await.unwrap();
+    let first = stored();
+    bo.submit(submission(silent)).await.unwrap();
+    assert_eq!(stored(), first);
+    assert!(first.reason == "deploy" && first.by.contains("anna"));
+    worker.drain().await;
+}
+
+#[test]
+fn who_acts_always_has_a_name() {
+    let named = |name: Option<&str>, user: Option<&str>| {
+        let user = user.map(str::to_owned);
+        let variable = |asked: &str| user.clone().filter(|_| asked == "USER");
+        Who::new(name.map(str::to_owned), PeerKind::Command, false, variable).name
+    };
+    assert_eq!(named(Some("anna"), Some("bo")), "anna");
+    assert_eq!(named(Some(" "), Some("bo")), "bo");
+    let account = named(None, Some(""));
+    assert!(!account.is_empty() && account != "someone", "{account}");
+    let nameless = action::Actor {
+        uid: 7,
+        name: "uid 7".into(),
+        from: None,
+    };
+    assert_eq!(nameless.to_string(), "uid 7");
 }
 
 #[tokio::test]
@@ -338,7 +388,7 @@ async fn on_a_database_of_another_host_a_replay_is_refused_and_the_rest_says_tha
     let client = worker.client();
     let resume = Action::Resume { path: "crm".into() };
     let done = client.submit(submission(resume)).await.unwrap();
-    assert!(done.text.contains("held: this database belongs to host"));
+    assert!(done.text.contains("held: this database belongs to"));
     let refused = confirm(&client, replay("id:1-1", 0, true)).await;
     let refused = refused.unwrap_err();
     assert!(

@@ -6,7 +6,7 @@ use super::wire::PeerKind;
 /// Who acts, as claimed: goes into every audit row beside the socket peer's uid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
-    /// `--as NAME`, else SUDO_USER, else USER.
+    /// `--as NAME`, else SUDO_USER, else USER, else the account's name.
     pub name: String,
     /// The client address in SSH_CONNECTION.
     pub from: Option<String>,
@@ -24,11 +24,11 @@ impl Who {
         read_only: bool,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Self {
-        let name = named
-            .or_else(|| variable("SUDO_USER"))
-            .or_else(|| variable("USER"))
-            .filter(|name| !name.trim().is_empty())
-            .unwrap_or_else(|| "someone".to_owned());
+        let given = |name: &String| !name.trim().is_empty();
+        let name = (named.filter(given))
+            .or_else(|| variable("SUDO_USER").filter(given))
+            .or_else(|| variable("USER").filter(given))
+            .unwrap_or_else(|| account(own_uid()));
         let from = variable("SSH_CONNECTION")
             .and_then(|line| line.split_whitespace().next().map(str::to_owned));
         Self {
@@ -47,6 +47,17 @@ impl Who {
             from: self.from.clone(),
         }
     }
+}
+
+/// The account's name, or its number where it has none.
+fn account(uid: u32) -> String {
+    let table = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
 }
 
 fn own_uid() -> u32 {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::action::{Action, Preview, Refused};
 use super::super::reload;
-use super::{Actions, no_worker, refused};
+use super::{Actions, because, no_worker, refused};
 use crate::ids::BatchId;
 use crate::store::view::Overview;
 use crate::time::short;
@@ -92,9 +92,12 @@ impl Actions {
     async fn preview_adoption(&self) -> Result<Preview, Refused> {
         let overview = self.overview().await?;
         let mut preview = plain(match &overview.foreign_host {
-            Some(host) => format!("work the database of {} on this host", Visible::of(host)),
+            Some(host) => format!(
+                "take over the database, which belongs to {}",
+                Visible::of(host)
+            ),
             // Whose it is shows when a worker begins; without one it may be of any host.
-            None if self.inner.orders.is_none() => "work the database on this host".to_owned(),
+            None if self.inner.orders.is_none() => "take over the database".to_owned(),
             None => return Err(refused("the database belongs to this host already")),
         });
         let mut words = String::new();
@@ -134,10 +137,10 @@ fn pause_preview(overview: &Overview, path: &str, pausing: bool) -> Preview {
         preview.notes = vec![format!("{} wait on it", row.counts.backlog())];
         if let Some(pause) = &row.pause {
             preview.notes.push(format!(
-                "paused by {} {} ago: {}",
+                "paused by {} {} ago{}",
                 Visible::of(&pause.by),
                 short(overview.at.since(pause.since)),
-                Visible::of(&pause.reason)
+                Visible::of(&because(&pause.reason))
             ));
         } else if !pausing {
             preview.notes.push(format!(

@@ -3,11 +3,15 @@
 //! Reads only. Follows the action's options, so that what is shown is what happens. Called by the previews, and by the
 //! replay itself, which is refused where nothing would go.
 
+use std::collections::HashMap;
+
 use super::super::action::{Preview, Refused, Verdict};
 use super::{Actions, held, refused};
 use crate::ids::DeliveryId;
 use crate::queue::filter::{self, Filter};
 use crate::queue::model::State;
+use crate::store::view::DeliveryRow;
+use crate::store::{Cursor, ReadError, Reader};
 
 /// Deliveries named one by one that are looked up, to say which does not exist.
 const LOOKED_UP: usize = 100;
@@ -40,7 +44,16 @@ impl Actions {
 
     /// What a cancellation of `filter` would do.
     pub(super) async fn preview_cancel(&self, filter: Filter) -> Result<Preview, Refused> {
-        self.set(filter, false).await
+        let mut preview = self.set(filter.clone(), false).await?;
+        let (released, more) = self.read(move |reader| behind(reader, &filter)).await?;
+        if released > 0 {
+            let least = if more { "at least " } else { "" };
+            preview.notes.push(format!(
+                "{least}{released} wait behind {} and will be sent",
+                if preview.count == 1 { "it" } else { "them" }
+            ));
+        }
+        Ok(preview)
     }
 
     /// How many a replay of `filter` lets go now; refused if none, or if nothing is delivered here at all.
@@ -98,6 +111,28 @@ impl Actions {
         }
         Ok(preview)
     }
+}
+
+/// How many wait behind what `filter` cancels and are not cancelled with it; true if there may be more.
+fn behind(reader: &Reader, filter: &Filter) -> Result<(u64, bool), ReadError> {
+    let (rows, more) = reader.deliveries(filter, Cursor::Newest, LOOKED_UP)?;
+    let key = |row: &DeliveryRow| (row.path.clone(), row.order_key.clone());
+    let mut heads: HashMap<_, u64> = HashMap::new();
+    for row in &rows {
+        let is_head = row.order_key.is_some()
+            && matches!(row.state, State::Ready | State::Dead | State::Held);
+        if is_head && let Some(detail) = reader.delivery(row.id)? {
+            // Of several given up in one key, the eldest has the most behind it.
+            let most = heads.entry(key(row)).or_default();
+            *most = detail.blocks.max(*most);
+        }
+    }
+    for row in rows.iter().filter(|row| row.state == State::Waiting) {
+        if let Some(waiting) = heads.get_mut(&key(row)) {
+            *waiting = waiting.saturating_sub(1);
+        }
+    }
+    Ok((heads.values().sum(), more.is_some()))
 }
 
 fn going(verdicts: &[(Verdict, u64)], skip_risky: bool) -> u64 {
