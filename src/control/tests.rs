@@ -282,8 +282,8 @@ async fn pausing_again_without_a_reason_keeps_the_one_that_is_known() {
         reason: String::new(),
     };
     let stored = || {
-        let row = place.overview().paths.into_iter();
-        let row = row.filter(|row| row.name == "crm").last();
+        let row = place.overview().paths;
+        let row = row.into_iter().find(|row| row.name == "crm");
         row.unwrap().pause.unwrap()
     };
     bo.submit(submission(silent.clone())).await.unwrap();
