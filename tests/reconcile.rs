@@ -328,6 +328,10 @@ async fn a_system_that_misbehaves_never_makes_anything_missing() {
         (Answer::Body(String::new()), "no whole JSON"),
         (deals(&[]), "crm listed nothing while shop listed 2"),
         (
+            Answer::Body(r#"{"results":[{"properties":{"order":1,"amount":"10.00"}},{"properties":{"order":2,"amount":"20.00"}},{"id":3},{"properties":{"order":null}}]}"#.to_owned()),
+            "2 records of crm have no key at /properties/order",
+        ),
+        (
             Answer::Body(r#"{"results":[{"id":1},{"id":2}]}"#.to_owned()),
             "none of the 2 records of crm has a key",
         ),
@@ -344,6 +348,15 @@ async fn a_system_that_misbehaves_never_makes_anything_missing() {
         assert!(!run.complete, "{words}");
         assert_eq!((run.only_first, run.only_second), (0, 0), "{words}");
     }
+    // A key that occurs twice where the other side listed nothing is no drift: nothing is known.
+    world.shop.says(orders(&[(1, "10.00"), (1, "10.00")]));
+    world.crm.says(deals(&[]));
+    let run = world.now().await;
+    assert_eq!(
+        (run.drift, run.differing, run.counts),
+        (None, 0, [2, 0]),
+        "{run:?}"
+    );
     // Failing is told once, not once a run; nothing was called drift.
     let log = world.log();
     assert_eq!(log.len(), 1, "{log:?}");

@@ -135,7 +135,7 @@ fn words(run: &RunRow, differences: &[DifferenceRow], now: Timestamp) -> String 
         run.skipped
     );
     if !run.complete {
-        out.push_str("\n  a listing was not whole: nothing is said to be missing");
+        out.push_str("\n  not complete: it can show drift, but never that all is well");
     }
     for difference in differences {
         let kind = serde_json::to_value(difference.kind).ok();

@@ -1,7 +1,7 @@
 //! From counted differences to drift, and from drift to what is worth a line in the log. Pure.
 //!
-//! A listing that is empty where the other is not, or that says it has further pages, never means "all missing": the
-//! run is incomplete, and an incomplete run can raise an alarm over what it did compare but never declare it healed.
+//! A listing that is empty where the other is not, that says it has further pages, or that has records without a key,
+//! never means "all missing" or "all well": the run is incomplete, and an incomplete run can raise an alarm over what it did compare but never declare it healed.
 
 use crate::store::view::RunRow;
 
@@ -38,8 +38,10 @@ pub fn level(drift: f64, warn: f64, critical: f64) -> Level {
 /// What one side said of itself, for [`incomplete`].
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
-    /// The system's name in the configuration.
-    pub system: &'a str,
+    /// What the side is called: its system's name, with more where both sides are of one system.
+    pub name: &'a str,
+    /// Where its records' keys are: a JSON Pointer.
+    pub key: &'a str,
     /// Records in its listing.
     pub records: u64,
     /// How many of them are older than the grace window: only these can be missed on the other side.
@@ -50,29 +52,61 @@ pub struct Side<'a> {
     pub more: bool,
 }
 
-/// Why two listings cannot say that a record is missing; none if they can.
-pub fn incomplete(first: Side<'_>, second: Side<'_>) -> Option<String> {
-    for (side, other) in [(first, second), (second, first)] {
-        if side.records == 0 && other.settled > 0 {
-            return Some(format!(
+/// Why two listings do not say all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incomplete {
+    /// In words.
+    pub words: String,
+    /// What is left can be compared; if not, there is no drift to tell.
+    pub comparable: bool,
+    /// What one side lacks may be called missing.
+    pub whole: bool,
+}
+
+/// What two listings cannot say; none if they say all.
+pub fn incomplete(first: Side<'_>, second: Side<'_>) -> Option<Incomplete> {
+    let sides = [(first, second), (second, first)];
+    for (side, other) in sides {
+        let words = if side.records == 0 && other.settled > 0 {
+            format!(
                 "{} listed nothing while {} listed {}: an empty listing is not taken as \"all missing\"",
-                side.system, other.system, other.records
-            ));
-        }
-        if side.records > 0 && side.without_key == side.records {
-            return Some(format!(
+                side.name, other.name, other.records
+            )
+        } else if side.records > 0 && side.without_key == side.records {
+            format!(
                 "none of the {} records of {} has a key: check `key` of this job",
-                side.records, side.system
+                side.records, side.name
+            )
+        } else {
+            continue;
+        };
+        return Some(Incomplete {
+            words,
+            comparable: false,
+            whole: false,
+        });
+    }
+    let mut words = Vec::new();
+    for (side, _) in sides {
+        if side.more {
+            words.push(format!(
+                "the listing of {} has further pages, only the first was read: nothing is called missing",
+                side.name
             ));
         }
-        if side.more {
-            return Some(format!(
-                "the listing of {} has further pages, only the first was read: nothing is called missing",
-                side.system
-            ));
+        if side.without_key > 0 {
+            let (count, name, key) = (side.without_key, side.name, side.key);
+            words.push(match count {
+                1 => format!("1 record of {name} has no key at {key}"),
+                _ => format!("{count} records of {name} have no key at {key}"),
+            });
         }
     }
-    None
+    (!words.is_empty()).then(|| Incomplete {
+        words: words.join("; "),
+        comparable: true,
+        whole: !first.more && !second.more,
+    })
 }
 
 /// What a run changes in our view of a job.
@@ -183,31 +217,64 @@ mod tests {
     #[test]
     fn an_empty_keyless_or_paged_listing_makes_the_run_incomplete() {
         let side = |records, without_key, more| Side {
-            system: "crm",
+            name: "crm",
+            key: "/id",
             records,
             settled: records,
             without_key,
             more,
         };
         let shop = |records| Side {
-            system: "shop",
+            name: "shop",
+            key: "/id",
             records,
             settled: records,
             without_key: 0,
             more: false,
         };
         for (shop_records, crm, expected) in [
-            (12, side(0, 0, false), Some("crm listed nothing")),
-            (0, side(12, 0, false), Some("shop listed nothing")),
-            (12, side(3, 3, false), Some("none of the 3 records of crm")),
-            (12, side(12, 0, true), Some("has further pages")),
-            (12, side(12, 1, false), None),
+            (
+                12,
+                side(0, 0, false),
+                Some(("crm listed nothing", false, false)),
+            ),
+            (
+                0,
+                side(12, 0, false),
+                Some(("shop listed nothing", false, false)),
+            ),
+            (
+                12,
+                side(3, 3, false),
+                Some(("none of the 3 records of crm", false, false)),
+            ),
+            (
+                12,
+                side(12, 0, true),
+                Some(("has further pages", true, false)),
+            ),
+            (
+                12,
+                side(12, 1, false),
+                Some(("1 record of crm has no key at /id", true, true)),
+            ),
+            (
+                12,
+                side(12, 2, true),
+                Some(("; 2 records of crm have no key at /id", true, false)),
+            ),
             (0, side(0, 0, false), None),
         ] {
             let said = incomplete(shop(shop_records), crm);
             match expected {
-                Some(words) => {
-                    assert!(said.as_ref().is_some_and(|s| s.contains(words)), "{said:?}");
+                Some((words, comparable, whole)) => {
+                    let said = said.expect(words);
+                    assert!(said.words.contains(words), "{said:?}");
+                    assert_eq!(
+                        (said.comparable, said.whole),
+                        (comparable, whole),
+                        "{said:?}"
+                    );
                 }
                 None => assert_eq!(said, None),
             }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::compare::{Outcome, Rules, compare, in_grace};
 use super::drift::{self, Side};
 use super::parse::{Listing, Shape, listing};
-use crate::config::model::{Job, JobSide};
+use crate::config::model::Job;
 use crate::http::{Outbound, Reply};
 use crate::time::{Timestamp, short};
 
@@ -30,7 +30,7 @@ pub(super) struct Report {
     pub(super) outcome: Outcome,
     /// Differing over compared, 0 to 1.
     pub(super) drift: Option<f64>,
-    /// Both listings were whole.
+    /// Both listings were whole, and every record had a key.
     pub(super) complete: bool,
     /// What went wrong, or why nothing was called missing. May hold text from outside.
     pub(super) error: Option<String>,
@@ -48,8 +48,7 @@ impl Report {
 
 /// Reads and compares. `now` is when the run began.
 pub(super) async fn run(job: &Job, outbound: &Outbound, now: Timestamp) -> Report {
-    let [first, second] = &job.sides;
-    let both = async { tokio::try_join!(fetch(first, outbound), fetch(second, outbound)) };
+    let both = async { tokio::try_join!(fetch(job, 0, outbound), fetch(job, 1, outbound)) };
     let (first, second) = match timeout(WHOLE, both).await {
         Ok(Ok(replies)) => replies,
         Ok(Err(error)) => return Report::failed(error),
@@ -66,24 +65,35 @@ pub(super) async fn run(job: &Job, outbound: &Outbound, now: Timestamp) -> Repor
         .unwrap_or_else(|_| Report::failed("the comparison failed"))
 }
 
+/// What a side is called: its system, and which of the two where both are of one system.
+fn called(job: &Job, index: usize) -> String {
+    let [first, second] = &job.sides;
+    let system = &job.sides[index].system;
+    if first.system != second.system {
+        system.clone()
+    } else if index == 0 {
+        format!("{system} (first)")
+    } else {
+        format!("{system} (second)")
+    }
+}
+
 /// One side's answer, if it can be a listing at all.
-async fn fetch(side: &JobSide, outbound: &Outbound) -> Result<Reply, String> {
-    let system = &side.system;
+async fn fetch(job: &Job, index: usize, outbound: &Outbound) -> Result<Reply, String> {
+    let side = &job.sides[index];
+    let name = called(job, index);
     let reply = outbound
-        .get(system, &side.list, LISTING, MAX_BYTES)
+        .get(&side.system, &side.list, LISTING, MAX_BYTES)
         .await
-        .map_err(|error| format!("{system}: {error}"))?;
+        .map_err(|error| format!("{name}: {error}"))?;
     if reply.status != 200 {
-        return Err(format!(
-            "{system} answered {} to {}",
-            reply.status, side.list
-        ));
+        return Err(format!("{name} answered {} to {}", reply.status, side.list));
     }
     if reply.truncated {
         return Err(match reply.body.len() {
-            MAX_BYTES.. => format!("the listing of {system} is larger than 32 MiB"),
+            MAX_BYTES.. => format!("the listing of {name} is larger than 32 MiB"),
             _ => format!(
-                "the listing of {system} was cut, or took longer than {}",
+                "the listing of {name} was cut, or took longer than {}",
                 short(LISTING)
             ),
         });
@@ -97,14 +107,17 @@ fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
         let side = &job.sides[index];
         let fields = job.fields.iter().map(|field| field.at[index].as_str());
         let shape = Shape::new(&side.items, &side.key, side.updated.as_deref(), fields);
-        listing(&replies[index].body, &shape).map_err(|error| format!("{}: {error}", side.system))
+        listing(&replies[index].body, &shape)
+            .map_err(|error| format!("{}: {error}", called(job, index)))
     };
     let (mut first, mut second) = match (read(0), read(1)) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(error), _) | (_, Err(error)) => return Report::failed(error),
     };
+    let names = [called(job, 0), called(job, 1)];
     let side = |index: usize, listing: &Listing| Side {
-        system: &job.sides[index].system,
+        name: &names[index],
+        key: &job.sides[index].key,
         records: listing.len(),
         settled: (listing.records.iter())
             .filter(|record| !in_grace(record, job.grace, now))
@@ -114,6 +127,15 @@ fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
         more: has_next(replies[index]),
     };
     let incomplete = drift::incomplete(side(0, &first), side(1, &second));
+    let counts = [first.len(), second.len()];
+    if let Some(incomplete) = &incomplete
+        && !incomplete.comparable
+    {
+        return Report {
+            counts,
+            ..Report::failed(&incomplete.words)
+        };
+    }
     let rules = Rules {
         fields: job
             .fields
@@ -122,16 +144,17 @@ fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
             .collect(),
         grace: job.grace,
         now,
-        whole: incomplete.is_none(),
+        whole: incomplete
+            .as_ref()
+            .is_none_or(|incomplete| incomplete.whole),
     };
-    let counts = [first.len(), second.len()];
     let outcome = compare(&mut first.records, &mut second.records, &rules);
     let one_sided = outcome.only_first + outcome.only_second;
     Report {
         counts,
         drift: drift::drift(outcome.compared, one_sided, outcome.differing),
         complete: incomplete.is_none(),
-        error: incomplete,
+        error: incomplete.map(|incomplete| incomplete.words),
         outcome,
     }
 }

@@ -28,6 +28,10 @@ const HISTORY: usize = 50;
 /// Sleeps no longer than this, whatever is due.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
+/// After a run that compared nothing, the job is tried again this soon; twice as late after each further one, never later
+/// than it would be due anyway. A start-up race must not cost an hour, and a system that is down must not be hammered.
+const RETRY: Duration = Duration::from_secs(60);
+
 /// Asks for runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReconcileHandle {
@@ -121,12 +125,27 @@ struct Plan {
     last: Option<Instant>,
     level: Level,
     failing: bool,
+    /// How many of the latest runs, without a good one between, compared nothing.
+    vain: u32,
 }
 
 impl Plan {
     fn due(&self, every: Duration) -> Option<Instant> {
-        self.last.map(|last| last + every)
+        self.last.map(|last| last + wait(every, self.vain))
     }
+}
+
+/// How long after the start of a run the next one starts, after `vain` runs in a row that compared nothing.
+fn wait(every: Duration, vain: u32) -> Duration {
+    match vain.checked_sub(1) {
+        None => every,
+        Some(doublings) => every.min(RETRY.saturating_mul(1 << doublings.min(20))),
+    }
+}
+
+/// The run ended without having compared anything, or never ended.
+fn was_vain(row: &RunRow) -> bool {
+    row.ended.is_none() || (row.error.is_some() && row.drift.is_none())
 }
 
 struct Schedule {
@@ -277,6 +296,11 @@ impl Schedule {
             lines.push((Severity::Warning, format!("{}: {error}", job.name)));
         }
         plan.failing = failing;
+        plan.vain = if was_vain(&row) {
+            plan.vain.saturating_add(1)
+        } else {
+            0
+        };
         let (level, changed) = change(plan.level, &row, job.warn, job.critical);
         plan.level = level;
         lines.extend(told(job, &row, changed));
@@ -318,6 +342,7 @@ fn recalled(job: &Job, history: &[RunRow], now: (Timestamp, Instant)) -> Plan {
             .and_then(|row| now.1.checked_sub(now.0.since(row.started))),
         level,
         failing: history.first().is_some_and(|row| row.error.is_some()),
+        vain: history.iter().take_while(|row| was_vain(row)).count() as u32,
     }
 }
 
@@ -393,4 +418,26 @@ async fn finish(
     };
     store.finish_run(row.clone(), outcome.differences).await?;
     Ok(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_in_vain_is_tried_again_soon_then_later_and_never_later_than_its_turn() {
+        for (every, vain, expected) in [
+            (3600, 0, 3600),
+            (3600, 1, 60),
+            (3600, 2, 120),
+            (3600, 6, 1920),
+            (3600, 7, 3600),
+            (3600, u32::MAX, 3600),
+            (30, 1, 30),
+            (30, 0, 30),
+        ] {
+            let wait = wait(Duration::from_secs(every), vain);
+            assert_eq!(wait, Duration::from_secs(expected), "{every} {vain}");
+        }
+    }
 }
