@@ -37,6 +37,7 @@ mod select;
 mod send;
 mod show;
 mod status;
+mod strays;
 mod tail;
 mod worker;
 
@@ -110,6 +111,7 @@ enum Command {
     Deliveries(deliveries::Args),
     Show(show::Args),
     Status(status::Args),
+    Strays(strays::Args),
     Replay(replay::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
@@ -175,6 +177,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Deliveries(args)) => deliveries::run(&args, context),
         Some(Command::Show(args)) => show::run(&args, context),
         Some(Command::Status(args)) => Ok(status::run(&args, context)),
+        Some(Command::Strays(args)) => strays::run(&args, context),
         Some(Command::Replay(args)) => replay::run(args, context).await,
         Some(Command::Cancel(args)) => cancel::run(args, context).await,
         Some(Command::Pause(args)) => pause::run(args, context).await,

@@ -1,19 +1,21 @@
 //! `midwatch status`: what is wrong now, for people, scripts and monitoring.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::context::{Context, reader};
 use super::out;
+use crate::config::model::Config;
 use crate::store::view::{Overview, Severity};
 use crate::time::short;
-use crate::watch::{Trouble, wrong_now};
+use crate::watch::{Trouble, path_state, worker_state, wrong_now};
 
 /// Says how things stand: exit code 0 all is well, 1 a warning, 2 critical, 3 it cannot be read.
 ///
 /// With --json one object: severity (ok, warning, critical), wrong (severity, about, words, path, job, runbook), and
-/// overview: at, paths (id, name, removed, counts, oldest_due, oldest_open, last_accepted, last_delivered, pause, breaker,
+/// overview: at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered, pause, breaker,
 /// minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, log, foreign_host,
 /// trouble, config; times in milliseconds since 1970, durations in milliseconds.
 #[derive(Debug, clap::Args)]
@@ -58,12 +60,13 @@ fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
             overview: &overview,
         })?;
     } else {
-        out::say(&words(severity, &wrong, &overview))?;
+        out::say(&words(severity, &wrong, &overview, &config))?;
     }
     Ok(code)
 }
 
-fn words(severity: &str, wrong: &[Trouble], overview: &Overview) -> String {
+fn words(severity: &str, wrong: &[Trouble], overview: &Overview, config: &Config) -> String {
+    let worker = worker_state(&overview.worker, overview.at);
     let mut text = severity.to_owned();
     let waiting: u64 = overview
         .paths
@@ -87,15 +90,19 @@ fn words(severity: &str, wrong: &[Trouble], overview: &Overview) -> String {
                 format!("{} wait", path.counts.backlog()),
                 format!("{} dead", path.counts.dead),
                 path.failure_percent().map_or_else(
-                    || "no attempts".into(),
+                    || match path.recent.attempts {
+                        0 => "no attempts in 5m".into(),
+                        _ => "throttled".into(),
+                    },
                     |percent| format!("{percent:.0} % fail"),
                 ),
-                path.oldest_due.map_or_else(String::new, |due| {
-                    format!("due for {}", short(overview.at.since(due)))
-                }),
-                path.pause
-                    .as_ref()
-                    .map_or_else(|| path.breaker.word().to_owned(), |_| "paused".to_owned()),
+                path.oldest_due
+                    .map(|due| overview.at.since(due))
+                    .filter(|age| *age >= Duration::from_secs(1))
+                    .map_or_else(String::new, |age| format!("due for {}", short(age))),
+                path_state(path, config.path(&path.name), worker, overview.at)
+                    .word()
+                    .to_owned(),
             ]
         })
         .collect();

@@ -104,6 +104,8 @@ fn path(number: i64, name: &str) -> PathRow {
         counts: Counts::default(),
         oldest_due: None,
         oldest_open: None,
+        blocked: None,
+        retrying: false,
         last_accepted: Some(at(1)),
         last_delivered: Some(at(1)),
         pause: None,

@@ -181,6 +181,7 @@ impl Theme {
             PathState::Quiet => ("○", "o", Role::Dim),
             PathState::Unknown => ("?", "?", Role::Warn),
             PathState::Retrying => ("▲", "!", Role::Warn),
+            PathState::Blocked => ("◈", "%", Role::Warn),
             PathState::Behind => ("◇", "<", Role::Warn),
             PathState::Failing => ("✖", "x", Role::Bad),
             PathState::Late => ("◆", "#", Role::Bad),

@@ -66,6 +66,18 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
     out
 }
 
+/// What becomes of the deliveries that wait on a path which the new configuration does not have.
+pub(super) fn set_aside(path: &str, waiting: u64) -> String {
+    let verb = if waiting == 1 {
+        "delivery waits"
+    } else {
+        "deliveries wait"
+    };
+    format!(
+        "path {path} is not in this file: {waiting} {verb} on it, set aside until it returns or `midwatch cancel path:{path}`"
+    )
+}
+
 fn pairs<T>(list: &[(String, T)]) -> impl Iterator<Item = (&String, &T)> + Clone {
     list.iter().map(|(name, value)| (name, value))
 }

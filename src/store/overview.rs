@@ -19,6 +19,8 @@ const MINUTES: i64 = 60;
 const RECENT: usize = 5;
 /// Log lines beside the paths.
 const LOG_LINES: usize = 8;
+/// Open deliveries of one kind that are looked at on a path.
+const LOOKED_AT: i64 = 200;
 
 pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<Overview> {
     let counts = counters(connection)?;
@@ -39,6 +41,8 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
                 counts: Counts::default(),
                 oldest_due: None,
                 oldest_open: None,
+                blocked: None,
+                retrying: false,
                 last_accepted: None,
                 last_delivered: None,
                 pause: pause_of(row, 3)?,
@@ -87,12 +91,7 @@ fn counters(connection: &Connection) -> rusqlite::Result<HashMap<PathId, Counts>
 }
 
 fn fill(connection: &Connection, row: &mut PathRow, now: Timestamp) -> rusqlite::Result<()> {
-    let first = connection
-        .prepare_cached("SELECT due, accepted FROM delivery WHERE state = 0 AND path = ?1 ORDER BY due, id LIMIT 1")?
-        .query_row([row.id.0], |row| Ok((Timestamp(row.get(0)?), Timestamp(row.get(1)?))))
-        .optional()?;
-    row.oldest_due = first.map(|(due, _)| due);
-    row.oldest_open = first.map(|(_, accepted)| accepted);
+    open_ones(connection, row, now)?;
     let this = now.0.div_euclid(MINUTE) * MINUTE;
     let from = this - (MINUTES - 1) * MINUTE;
     row.minutes = (0..MINUTES)
@@ -129,6 +128,51 @@ fn fill(connection: &Connection, row: &mut PathRow, now: Timestamp) -> rusqlite:
     row.last_accepted = last(connection, row, "accepted", |slot| slot.accepted)?;
     row.last_delivered = last(connection, row, "delivered", |slot| slot.delivered)?;
     Ok(())
+}
+
+/// What the open deliveries of a path say, from a bounded number of them.
+fn open_ones(connection: &Connection, row: &mut PathRow, now: Timestamp) -> rusqlite::Result<()> {
+    // What is due, and what awaits its retry: a long line of the first kind must not hide the second.
+    for later in [false, true] {
+        let (due, accepted, tried): (Option<i64>, Option<i64>, Option<bool>) = connection
+            .prepare_cached(if later {
+                "SELECT min(due), min(accepted), max(attempt > 0) FROM
+                 (SELECT due, accepted, attempt FROM delivery WHERE state = 0 AND path = ?1 AND due > ?2 ORDER BY due, id LIMIT ?3)"
+            } else {
+                "SELECT min(due), min(accepted), max(attempt > 0) FROM
+                 (SELECT due, accepted, attempt FROM delivery WHERE state = 0 AND path = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3)"
+            })?
+            .query_row(params![row.id.0, now.0, LOOKED_AT], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        row.oldest_due = row.oldest_due.or(due.map(Timestamp));
+        row.oldest_open = earlier(row.oldest_open, accepted.map(Timestamp));
+        row.retrying |= tried.unwrap_or(false);
+    }
+    if row.counts.waiting == 0 {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT accepted, order_key FROM delivery WHERE state = 2 AND path = ?1 ORDER BY accepted LIMIT ?2",
+    )?;
+    let mut waiting = statement.query(params![row.id.0, LOOKED_AT])?;
+    while let Some(found) = waiting.next()? {
+        let accepted = Some(Timestamp(found.get(0)?));
+        row.oldest_open = earlier(row.oldest_open, accepted);
+        if row.counts.dead == 0 {
+            break;
+        }
+        let key: String = found.get(1)?;
+        if let Some((_, State::Dead)) = super::order::head(connection, row.id, &key)? {
+            row.blocked = accepted;
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }
 
 fn quantiles(times: &Times) -> Quantiles {

@@ -434,7 +434,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
 
 fn detail(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<DeliveryDetail>> {
     let one = format!("SELECT {ROW} FROM {FROM} WHERE d.id = ?1");
-    let Some(row) = connection
+    let Some(mut row) = connection
         .prepare_cached(&one)?
         .query_row([id.0], row_of)
         .optional()?
@@ -462,6 +462,19 @@ fn detail(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<De
         .prepare_cached("SELECT path FROM delivery WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))?;
     let path = crate::ids::PathId(path);
+    let removed: bool = connection
+        .prepare_cached("SELECT removed FROM path WHERE id = ?1")?
+        .query_row([path.0], |row| row.get(0))?;
+    if removed && !row.state.is_settled() {
+        let why = format!(
+            "path {} was removed from the configuration: this waits for its return or for a cancellation",
+            row.path
+        );
+        row.reason = Some(match row.reason.take() {
+            Some(reason) => format!("{why}; {reason}"),
+            None => why,
+        });
+    }
     let (mut behind, mut blocks) = (None, 0);
     if let Some(key) = &row.order_key {
         if row.state == State::Waiting {

@@ -38,6 +38,7 @@ CREATE TABLE delivery(
   last_class INTEGER, last_status INTEGER, fingerprint INTEGER, reason TEXT, batch INTEGER,
   crashes INTEGER NOT NULL DEFAULT 0, alone INTEGER NOT NULL DEFAULT 0, poison INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX delivery_ready ON delivery(path, due, id) WHERE state = 0;
+CREATE INDEX delivery_waiting ON delivery(path, accepted) WHERE state = 2;
 CREATE INDEX delivery_running ON delivery(id) WHERE state = 1;
 CREATE INDEX delivery_dead ON delivery(path, fingerprint, id) WHERE state = 4;
 CREATE INDEX delivery_key_open ON delivery(path, order_key, id) WHERE open = 1 AND order_key IS NOT NULL;

@@ -25,8 +25,14 @@ const DIGITS: u8 = 2;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tick {
     Accepted,
-    Attempt { class: Class, millis: u64 },
-    Delivered { latency: u64 },
+    Attempt {
+        class: Class,
+        millis: u64,
+    },
+    /// With the time since its acceptance; none for a replay, which says nothing about that.
+    Delivered {
+        latency: Option<u64>,
+    },
     Dead,
 }
 
@@ -116,7 +122,9 @@ impl Open {
             Tick::Accepted => self.slot.accepted += 1,
             Tick::Delivered { latency } => {
                 self.slot.delivered += 1;
-                self.latency.record(latency);
+                if let Some(millis) = latency {
+                    self.latency.record(millis);
+                }
             }
             Tick::Dead => self.slot.dead += 1,
             Tick::Attempt { class, millis } => {
@@ -301,7 +309,12 @@ mod tests {
         for _ in 0..2 {
             let mut stats = Stats::default();
             stats
-                .count(&connection, PathId(1), now, Tick::Delivered { latency: 5 })
+                .count(
+                    &connection,
+                    PathId(1),
+                    now,
+                    Tick::Delivered { latency: Some(5) },
+                )
                 .unwrap();
             stats.flush(&connection, true).unwrap();
             stats.flushed(true);

@@ -803,6 +803,38 @@ async fn below_the_disk_reserve_nothing_is_accepted_but_deliveries_go_on() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_a_dead_letter_keeps_its_age_and_is_called_blocked() {
+    let bed = Bed::new().await;
+    let row = || bed.store.reader().unwrap().overview().unwrap().paths[0].clone();
+    bed.accept("a", Some("k")).await;
+    bed.clock.advance(Duration::from_secs(60));
+    let since = bed.clock.now();
+    bed.accept("b", Some("k")).await;
+    let claim = bed.claim(1).await.remove(0);
+    let later = bed.clock.now() + Duration::from_secs(900);
+    bed.settle(&claim, Class::Rejected, Next::Retry { due: later })
+        .await;
+    let found = row();
+    assert_eq!(
+        (found.retrying, found.blocked, found.oldest_open),
+        (true, None, Some(START))
+    );
+    bed.clock.advance(Duration::from_secs(901));
+    let claim = bed.claim(1).await.remove(0);
+    bed.settle(&claim, Class::Rejected, dead()).await;
+    let found = row();
+    assert_eq!(
+        (found.retrying, found.blocked, found.oldest_open),
+        (false, Some(since), Some(since))
+    );
+    configure(&bed.store, &["q"]).await;
+    let waiting = DeliveryId::new(EventId(claim.delivery.event().0 + 1), 0);
+    let shown = bed.store.reader().unwrap().delivery(waiting).unwrap();
+    let reason = shown.unwrap().row.reason.unwrap();
+    assert!(reason.contains("path p was removed"), "{reason}");
+}
+
+#[tokio::test]
 async fn retention_prunes_what_is_settled_and_old_and_keeps_dead_letters() {
     let mut bed = Bed::new().await;
     let done = bed.accept("done", None).await;

@@ -122,7 +122,8 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
             work.tick(
                 current.path,
                 Tick::Delivered {
-                    latency: work.now.since(current.accepted).as_millis() as u64,
+                    latency: (fence.generation == 1)
+                        .then(|| work.now.since(current.accepted).as_millis() as u64),
                 },
             );
         }

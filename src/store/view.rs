@@ -153,8 +153,12 @@ pub struct PathRow {
     pub counts: Counts,
     /// When its oldest ready delivery was due; none if nothing is ready.
     pub oldest_due: Option<Timestamp>,
-    /// When the ready delivery that is due first was accepted.
+    /// When the oldest of those was accepted that are due first, await their retry, or wait behind another of their key.
     pub oldest_open: Option<Timestamp>,
+    /// When the oldest delivery that waits behind a dead letter of its key was accepted.
+    pub blocked: Option<Timestamp>,
+    /// Something failed and awaits its next attempt.
+    pub retrying: bool,
     /// The minute (or, over an hour ago, the hour) in which anything was last accepted on it.
     pub last_accepted: Option<Timestamp>,
     /// The minute (or hour) of its last delivery.

@@ -33,8 +33,10 @@ pub enum PathState {
     Quiet,
     /// The worker is down: what is shown is what was last known.
     Unknown,
-    /// Some attempts fail and will be repeated.
+    /// Something failed and awaits its next attempt.
     Retrying,
+    /// Something waits behind a dead letter of its key, until a person decides.
+    Blocked,
     /// Deliveries are due for longer than a minute and nobody takes them up.
     Behind,
     /// Half of the attempts or more fail.
@@ -59,6 +61,7 @@ impl PathState {
             Self::Quiet => "quiet",
             Self::Unknown => "unknown",
             Self::Retrying => "retrying",
+            Self::Blocked => "blocked",
             Self::Behind => "behind",
             Self::Failing => "failing",
             Self::Late => "late",
@@ -138,18 +141,25 @@ pub fn path_state(
     }
     let failing = row
         .failure_percent()
-        .is_some_and(|percent| percent >= 50.0 && row.recent.failed >= FEWEST_FAILURES);
+        .is_some_and(|percent| percent >= 50.0 && row.recent.failed >= FEWEST_FAILURES)
+        && !has_recovered(row);
     match &row.breaker {
         Breaker::Open { .. } => PathState::Stopped,
         Breaker::HalfOpen { .. } => PathState::Probing,
         Breaker::Closed if late_at(row, path).is_some_and(|late| late <= now) => PathState::Late,
         Breaker::Closed if failing => PathState::Failing,
         Breaker::Closed if is_behind(row, now) => PathState::Behind,
-        Breaker::Closed if row.recent.failed > 0 || row.recent.throttled > 0 => PathState::Retrying,
+        Breaker::Closed if row.blocked.is_some() => PathState::Blocked,
+        Breaker::Closed if row.retrying => PathState::Retrying,
         Breaker::Closed if row.recent.delivered > 0 => PathState::Ok,
-        Breaker::Closed if row.counts.ready > 0 => PathState::Retrying,
         Breaker::Closed => PathState::Quiet,
     }
+}
+
+/// The last full minute and the running one delivered, and nothing failed in them.
+fn has_recovered(row: &PathRow) -> bool {
+    let last = &row.minutes[row.minutes.len().saturating_sub(2)..];
+    last.iter().any(|slot| slot.delivered > 0) && last.iter().all(|slot| slot.failed == 0)
 }
 
 fn is_behind(row: &PathRow, now: Timestamp) -> bool {
@@ -229,7 +239,12 @@ pub fn wrong_now(overview: &Overview, config: &Config) -> Vec<Trouble> {
             parts.push(format!("{} held at the door", events(overview.held_events)));
         }
         if overview.unrouted > 0 {
-            parts.push(format!("{} match no path", events(overview.unrouted)));
+            let verb = if overview.unrouted == 1 {
+                "matches"
+            } else {
+                "match"
+            };
+            parts.push(format!("{} {verb} no path", events(overview.unrouted)));
         }
         all.push(Trouble {
             severity: if overview.held_events > 0 {
@@ -238,7 +253,7 @@ pub fn wrong_now(overview: &Overview, config: &Config) -> Vec<Trouble> {
                 Severity::Info
             },
             about: About::Strays,
-            words: parts.join(", "),
+            words: format!("{}: see `midwatch strays`", parts.join(", ")),
             path: None,
             job: None,
             runbook: None,
@@ -428,6 +443,22 @@ fn path_troubles(
                 format!("{name} is behind: due for {}; {waits}{so_far}", short(age)),
             );
         }
+        PathState::Blocked => add(
+            by_consequence,
+            About::Path,
+            backlog,
+            format!("{name} is blocked behind a dead letter: {waits}{so_far}"),
+        ),
+        PathState::Removed if backlog > 0 => add(
+            Severity::Warning,
+            About::Path,
+            backlog,
+            format!(
+                "path {name} was removed from the configuration; {} {} for its return or for `midwatch cancel path:{name}`",
+                deliveries(backlog),
+                if backlog == 1 { "waits" } else { "wait" }
+            ),
+        ),
         PathState::Ok
         | PathState::Quiet
         | PathState::Unknown

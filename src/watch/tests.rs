@@ -47,7 +47,25 @@ fn a_path_is_called_by_the_worst_that_holds() {
         }
     };
     assert_eq!(state(&|_| {}), PathState::Ok);
-    assert_eq!(state(&failing(1)), PathState::Retrying);
+    assert_eq!(state(&|row| row.retrying = true), PathState::Retrying);
+    assert_eq!(
+        state(&|row| {
+            row.retrying = true;
+            row.blocked = Some(at(3));
+        }),
+        PathState::Blocked
+    );
+    assert_eq!(
+        state(&|row| {
+            failing(3)(row);
+            row.minutes = vec![Slot {
+                delivered: 1,
+                ..Slot::default()
+            }];
+        }),
+        PathState::Quiet,
+        "recovered, though this fixture's sum has no delivery in it"
+    );
     assert_eq!(state(&failing(3)), PathState::Failing);
     assert_eq!(
         state(&|row| row.oldest_due = Some(at(2))),
@@ -183,4 +201,17 @@ fn a_free_lock_is_known_at_once_and_a_held_one_is_not_called_down() {
             && words.contains("process 4711"),
         "{words}"
     );
+}
+
+#[test]
+fn a_removed_path_with_a_backlog_is_named_with_what_to_do() {
+    let mut overview = overview();
+    overview.paths[0].name = "ok".into();
+    overview.paths[0].removed = true;
+    overview.paths[0].counts.ready = 109_623;
+    overview.paths[0].counts.running = 0;
+    overview.paths[0].counts.waiting = 0;
+    let all = wrong_now(&overview, &config());
+    let words = "path ok was removed from the configuration; 109,623 deliveries wait for its return or for `midwatch cancel path:ok`";
+    assert!(all.iter().any(|trouble| trouble.words == words), "{all:?}");
 }

@@ -80,6 +80,12 @@ impl Actions {
             .map_err(|wrong| reload::refuse(&wrong))?;
         let mut preview = plain("apply the configuration file".into());
         preview.notes = reload::changes(&runtime.config, &loaded.config);
+        let overview = self.overview().await?;
+        preview.notes.extend(
+            (overview.paths.iter())
+                .filter(|row| row.counts.backlog() > 0 && loaded.config.path(&row.name).is_none())
+                .map(|row| reload::set_aside(&row.name, row.counts.backlog())),
+        );
         preview.notes.extend(
             loaded
                 .warnings
