@@ -96,6 +96,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         palette: args.look.palette,
         low_bandwidth: args.look.low_bandwidth,
         inside: worker.is_some(),
+        demo: None,
     };
     let exit = tokio::select! {
         exit = console::run(options) => exit,

@@ -18,7 +18,7 @@ use super::console::Look;
 use super::context::Context;
 use super::out;
 use crate::config::{self, model::Config};
-use crate::console::{self, ConsoleOptions, Exit};
+use crate::console::{self, ConsoleOptions, Demo};
 use crate::control::Client;
 use crate::control::wire::PeerKind;
 use crate::control::worker::{Worker, WorkerOptions};
@@ -168,11 +168,14 @@ async fn watch(
             palette: args.look.palette,
             low_bandwidth: args.look.low_bandwidth,
             inside: true,
+            demo: Some(if args.dir.is_some() {
+                Demo::Kept
+            } else {
+                Demo::Deleted
+            }),
         };
-        // There is nobody to go on for, whatever the reason; only who chose to detach expects something else.
-        if console::run(options).await? == Exit::Detach {
-            out::say("the demo does not go on without its screen: it ends here")?;
-        }
+        // There is nobody to go on for, however it was left.
+        console::run(options).await?;
         anyhow::Ok(())
     };
     tokio::select! {

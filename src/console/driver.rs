@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::input::{self, FromTerminal, Gate};
-use super::model::{Link, Model};
+use super::model::{Demo, Link, Model};
 use super::paint::Painter;
 use super::reads::Reads;
 use super::term::{self, Tty};
@@ -58,6 +58,8 @@ pub struct ConsoleOptions {
     pub low_bandwidth: bool,
     /// The worker is in this process.
     pub inside: bool,
+    /// It is a demo, and what becomes of its data.
+    pub demo: Option<Demo>,
 }
 
 enum Message {
@@ -86,8 +88,8 @@ pub async fn run(options: ConsoleOptions) -> anyhow::Result<Exit> {
     let (to_loop, messages) = mpsc::channel();
     let (ended, end) = tokio::sync::oneshot::channel();
     let stop = StopOnDrop(to_loop.clone());
-    let (continues, continued) = mpsc::channel();
-    let tasks = watch_world(&options, &to_loop, continues)?;
+    let (woken, continued) = mpsc::channel();
+    let tasks = watch_world(&options, &to_loop, woken)?;
     let handle = Handle::current();
     std::thread::Builder::new()
         .name("console".into())
@@ -122,7 +124,7 @@ impl Drop for StopOnDrop {
 fn watch_world(
     options: &ConsoleOptions,
     to_loop: &mpsc::Sender<Message>,
-    continues: mpsc::Sender<()>,
+    woken: mpsc::Sender<()>,
 ) -> anyhow::Result<tokio::task::JoinSet<()>> {
     let mut tasks = tokio::task::JoinSet::new();
     let mut resized = signal(SignalKind::window_change())?;
@@ -136,11 +138,11 @@ fn watch_world(
         hangup.recv().await;
         let _ = tx.send(Message::Stop(Exit::HangUp));
     });
-    let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+    let mut goes_on = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
     let tx = to_loop.clone();
     tasks.spawn(async move {
-        while continued.recv().await.is_some() {
-            let _ = continues.send(());
+        while goes_on.recv().await.is_some() {
+            let _ = woken.send(());
             if tx.send(Message::Continued).is_err() {
                 return;
             }
@@ -189,7 +191,12 @@ fn peers(client: &Client) -> Vec<String> {
     client
         .peers()
         .iter()
-        .map(|peer| format!("{}: {}", line(&peer.actor.name, 20), line(&peer.doing, 40)))
+        .map(
+            |peer| match (line(&peer.actor.name, 20), line(&peer.doing, 40)) {
+                (name, doing) if doing.as_ref().is_empty() => format!("{name} is here too"),
+                (name, doing) => format!("{name}: {doing}"),
+            },
+        )
         .collect()
 }
 
@@ -232,6 +239,7 @@ impl Console {
         let mut model = Model::new(options.config.clone(), theme, clock.now(), term::size());
         model.read_only = options.read_only;
         model.low_bandwidth = options.low_bandwidth;
+        model.demo = options.demo;
         model.link = if options.inside {
             Link::Inside
         } else {

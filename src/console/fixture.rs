@@ -499,7 +499,7 @@ pub fn key(name: &str) -> Input {
     Input::Key(KeyEvent::new(code, modifiers))
 }
 
-/// `^Z` is Ctrl-Z, `\n` Enter, `\x1b` Esc; everything else is typed.
+/// `^Z` is Ctrl-Z, `\n` Enter, `\t` Tab, `\x1b` Esc; everything else is typed.
 pub fn keys(text: &str) -> Vec<Input> {
     let mut all = Vec::new();
     let mut letters = text.chars();
@@ -510,6 +510,7 @@ pub fn keys(text: &str) -> Vec<Input> {
                 letters.next().unwrap().to_ascii_lowercase()
             )),
             '\n' => key("enter"),
+            '\t' => key("tab"),
             '\x1b' => key("esc"),
             ' ' => key("space"),
             other => key(&other.to_string()),

@@ -38,10 +38,20 @@ pub enum Context {
     Palette,
     /// The help (modal).
     Help,
+    /// A reason or a note for a confirmation: every other key is text (modal).
+    Note,
     /// A confirmation (modal).
     Confirm,
+    /// A confirmation with options, before `Confirm`.
+    Options,
+    /// A confirmation that can be given a reason or a note, before `Confirm`.
+    Noted,
+    /// A confirmation that cannot be given: not yet known, refused, nothing to do (modal).
+    Shut,
     /// The question how to leave (modal).
     Leave,
+    /// The same in the demo, which nobody can take over (modal).
+    LeaveDemo,
 }
 
 /// Something that a key, or the palette, can ask for.
@@ -98,6 +108,7 @@ pub enum Command {
     Accept,
     Dismiss,
     Yes,
+    Write,
     Less,
     More,
     Stop,
@@ -164,7 +175,7 @@ const WITH_RUNBOOK: &[Context] = &[
     C::Reconcile,
     C::Differences,
 ];
-const WITH_PATH: &[Context] = &[C::Overview, C::Deliveries, C::Dead, C::Delivery];
+const WITH_PATH: &[Context] = &[C::Overview, C::Deliveries, C::Dead, C::Delivery, C::Runbook];
 
 /// The table. In the footer, earlier rows win.
 pub const TABLE: &[Binding] = &[
@@ -189,6 +200,27 @@ pub const TABLE: &[Binding] = &[
         Command::Replay,
         "replay",
         "Replay: the marked, else the selected delivery or group",
+    ),
+    bind(
+        &[C::Deliveries, C::Log],
+        &["/"],
+        Command::Filter,
+        "filter",
+        "Filter: path:crm state:dead type:order.* class:rejected status:422 newer:2h, or any text",
+    ),
+    bind(
+        &[C::Deliveries],
+        &["R"],
+        Command::ReplayAll,
+        "replay all",
+        "Replay everything that the filter matches",
+    ),
+    bind(
+        &[C::Deliveries],
+        &["C"],
+        Command::CancelAll,
+        "cancel all",
+        "Cancel everything that the filter matches",
     ),
     bind(
         WITH_RUNBOOK,
@@ -219,13 +251,6 @@ pub const TABLE: &[Binding] = &[
         "Stop the selected replay; what is not yet released stays as it was",
     ),
     bind(
-        &[C::Deliveries, C::Log],
-        &["/"],
-        Command::Filter,
-        "filter",
-        "Filter: path:crm state:dead type:order.* class:rejected status:422 newer:2h, or any text",
-    ),
-    bind(
         &[C::Deliveries],
         &["space"],
         Command::Mark,
@@ -252,20 +277,6 @@ pub const TABLE: &[Binding] = &[
         Command::PauseOrResume,
         "pause",
         "Pause the selected path, or resume it",
-    ),
-    bind(
-        &[C::Deliveries],
-        &["R"],
-        Command::ReplayAll,
-        "",
-        "Replay everything that the filter matches",
-    ),
-    bind(
-        &[C::Deliveries],
-        &["C"],
-        Command::CancelAll,
-        "",
-        "Cancel everything that the filter matches",
     ),
     bind(
         &[C::Overview, C::Deliveries, C::Dead, C::Log, C::Replays],
@@ -517,6 +528,20 @@ pub const TABLE: &[Binding] = &[
         "Leave the line",
     ),
     bind(
+        &[C::Note],
+        &["enter"],
+        Command::Accept,
+        "shows what would happen",
+        "Take the text and show what would happen",
+    ),
+    bind(
+        &[C::Note],
+        &["esc", "ctrl-c"],
+        Command::Dismiss,
+        "goes on without it",
+        "Go on without the text",
+    ),
+    bind(
         &[C::Palette],
         &["enter"],
         Command::Accept,
@@ -569,6 +594,13 @@ pub const TABLE: &[Binding] = &[
         "Do it (once the dialog has been readable for a moment)",
     ),
     bind(
+        &[C::Noted],
+        &["tab"],
+        Command::Write,
+        "adds a note",
+        "Write a reason or a note, then see again what would happen",
+    ),
+    bind(
         &[C::Confirm],
         &["esc", "n", "q", "ctrl-c"],
         Command::Dismiss,
@@ -576,35 +608,42 @@ pub const TABLE: &[Binding] = &[
         "Leave everything as it is",
     ),
     bind(
-        &[C::Confirm],
-        &["down", "tab", "j"],
+        &[C::Options],
+        &["+", "right", "l", "space"],
+        Command::More,
+        "more",
+        "More of the selected option",
+    ),
+    bind(
+        &[C::Options],
+        &["-", "left", "h"],
+        Command::Less,
+        "less",
+        "Less of the selected option",
+    ),
+    bind(
+        &[C::Shut],
+        &["esc", "n", "q", "ctrl-c"],
+        Command::Dismiss,
+        "close",
+        "Leave everything as it is",
+    ),
+    bind(
+        &[C::Confirm, C::Shut],
+        &["down", "j"],
         Command::Down,
         "",
         "Next option, or further down",
     ),
     bind(
-        &[C::Confirm],
-        &["up", "shift-tab", "k"],
+        &[C::Confirm, C::Shut],
+        &["up", "k"],
         Command::Up,
         "",
         "Previous option, or further up",
     ),
     bind(
-        &[C::Confirm],
-        &["left", "h", "-"],
-        Command::Less,
-        "",
-        "Less of the selected option",
-    ),
-    bind(
-        &[C::Confirm],
-        &["right", "l", "+", "space"],
-        Command::More,
-        "",
-        "More of the selected option",
-    ),
-    bind(
-        &[C::Leave],
+        &[C::Leave, C::LeaveDemo],
         &["s"],
         Command::Stop,
         "drain and stop",
@@ -618,7 +657,7 @@ pub const TABLE: &[Binding] = &[
         "Leave; a worker without a console goes on",
     ),
     bind(
-        &[C::Leave],
+        &[C::Leave, C::LeaveDemo],
         &["esc", "n", "q", "ctrl-c"],
         Command::Dismiss,
         "stay",
@@ -713,8 +752,13 @@ mod tests {
         C::Line,
         C::Palette,
         C::Help,
+        C::Note,
         C::Confirm,
+        C::Options,
+        C::Noted,
+        C::Shut,
         C::Leave,
+        C::LeaveDemo,
     ];
 
     #[test]
@@ -743,7 +787,19 @@ mod tests {
 
     #[test]
     fn no_key_changes_anything_in_a_modal_context_but_yes_and_the_ways_out() {
-        for context in [C::Line, C::Palette, C::Help, C::Confirm, C::Leave] {
+        let modal = [
+            C::Line,
+            C::Note,
+            C::Palette,
+            C::Help,
+            C::Confirm,
+            C::Options,
+            C::Noted,
+            C::Shut,
+            C::Leave,
+            C::LeaveDemo,
+        ];
+        for context in modal {
             for row in TABLE.iter().filter(|row| row.contexts.contains(&context)) {
                 assert!(!row.command.mutates(), "{context:?} {:?}", row.command);
             }

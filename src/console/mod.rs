@@ -23,5 +23,6 @@ pub mod views;
 mod widgets;
 
 pub use driver::{ConsoleOptions, run};
+pub use model::Demo;
 pub use theme::Palette;
 pub use update::Exit;

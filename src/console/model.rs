@@ -29,6 +29,15 @@ pub const PAGE: usize = 240;
 /// Log lines in memory at once.
 pub const LOG_PAGE: usize = 300;
 
+/// What becomes of a demo's data when its screen is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demo {
+    /// It stays in the folder that was named.
+    Kept,
+    /// It goes with the temporary folder.
+    Deleted,
+}
+
 /// A screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -301,7 +310,7 @@ pub struct Dialog {
     pub title: String,
     /// The action as confirmed, less what `line` says.
     pub action: Action,
-    /// What is asked for before: `reason`, `note`.
+    /// What can be written with it: a reason, a note; empty if nothing.
     pub label: &'static str,
     /// The reason or note.
     pub line: Line,
@@ -313,6 +322,8 @@ pub struct Dialog {
     pub option: usize,
     /// First line of the preview shown.
     pub top: usize,
+    /// `y` came before the preview could have been read.
+    pub hasty: bool,
 }
 
 /// What lies over the screen.
@@ -422,6 +433,8 @@ pub struct Model {
     pub read_only: bool,
     /// Fewer refreshes.
     pub low_bandwidth: bool,
+    /// It is a demo: nothing goes on without its screen.
+    pub demo: Option<Demo>,
     /// Where the worker is.
     pub link: Link,
     /// Other consoles and commands attached, in words.
@@ -504,6 +517,7 @@ impl Model {
             theme,
             read_only: false,
             low_bandwidth: false,
+            demo: None,
             link: Link::Inside,
             others: Vec::new(),
             now,
@@ -612,11 +626,11 @@ impl Model {
             Place::Dead => self.group_here().map(|group| group.path.clone()),
             Place::Delivery => self.detail.data.as_ref().map(|data| data.row.path.clone()),
             Place::Log => self.log_here().and_then(|row| row.path.clone()),
-            Place::Reconcile
-            | Place::Replays
-            | Place::Strays
-            | Place::Differences
-            | Place::Runbook => None,
+            Place::Runbook => {
+                let path = self.config.path(&self.reading.about);
+                path.map(|path| path.name.clone())
+            }
+            Place::Reconcile | Place::Replays | Place::Strays | Place::Differences => None,
         }
     }
 

@@ -105,10 +105,14 @@ fn an_escalation_is_shown_first_then_posted_and_its_arrival_is_seen() {
     console.press("3");
     console.sees(&["email must be an address"]);
     console.press("E");
-    console.sees(&["note"]);
-    console.press("call the agency\r");
+    console.sees(&["y does it", "tab adds a note"]);
+    console.press("\tcall the agency\r");
     console.confirms(
-        &["Nordlys Coffee: crm (shop -> crm) needs help", "slack:ops"],
+        &[
+            "Nordlys Coffee: crm (shop -> crm) needs help",
+            "slack:ops",
+            "call the agency",
+        ],
         "y does it",
         "y",
     );
@@ -156,9 +160,9 @@ fn two_consoles_see_each_other_and_one_that_only_looks_cannot_act() {
     bo.press("3");
     bo.sees(&["email must be an address"]);
     bo.press("p");
-    bo.sees(&["reason"]);
-    bo.press("deploy\r");
-    bo.confirms(&["Pause crm"], "y does it", "y");
+    bo.sees(&["y does it", "tab adds a note"]);
+    bo.press("\tdeploy\r");
+    bo.confirms(&["Pause crm", "reason: deploy"], "y does it", "y");
     anna.press("1");
     anna.sees(&["paused"]);
     eye.press("1");
@@ -629,15 +633,15 @@ fn visit(console: &mut Terminal) {
         console.press(keys);
         console.sees(&["esc leaves"]);
         if keys == "c" {
-            console.press("why\r");
+            console.sees(&["y does it"]);
+            console.press("\twhy\r");
+            console.sees(&["reason: why"]);
         }
         console.sees(&["y does it"]);
         console.press(ESC);
         console.loses("esc leaves");
     }
     console.press("E");
-    console.sees(&["note"]);
-    console.press("\r");
     console.confirms(&["needs help"], "y does it", "y");
     console.sees(&["escalation ", ": ✖ dead  HTTP 404"]);
     console.press("o");

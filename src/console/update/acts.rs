@@ -7,7 +7,7 @@ use tui_input::Input as Line;
 
 use super::super::keymap::Command;
 use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
-use super::{Effect, Exit, READABLE, Timer, go, loads, moves, toast};
+use super::{Effect, Exit, READABLE, Timer, able, go, loads, moves, toast};
 use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done, Preview};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
@@ -41,7 +41,7 @@ fn of_ids(ids: impl IntoIterator<Item = DeliveryId>) -> Filter {
 }
 
 /// What `r` and `c` are about here, and in words.
-fn scope(model: &Model) -> Option<(Filter, String)> {
+pub(super) fn scope(model: &Model) -> Option<(Filter, String)> {
     match model.place {
         Place::Deliveries if !model.deliveries.marked.is_empty() => {
             let marked = &model.deliveries.marked;
@@ -56,7 +56,7 @@ fn scope(model: &Model) -> Option<(Filter, String)> {
             Some((of_ids([id]), format!("delivery {id}")))
         }
         Place::Delivery => {
-            let id = model.detail.id?;
+            let id = model.detail.data.as_ref()?.row.id;
             Some((of_ids([id]), format!("delivery {id}")))
         }
         Place::Dead => {
@@ -138,10 +138,10 @@ fn cancel((filter, words): (Filter, String)) -> (String, Action, &'static str) {
         filter,
         reason: String::new(),
     };
-    (format!("Cancel {words}"), action, "reason")
+    (format!("Cancel {words}"), action, "reason (optional)")
 }
 
-fn pause_or_resume(model: &Model) -> Option<(String, Action, &'static str)> {
+pub(super) fn pause_or_resume(model: &Model) -> Option<(String, Action, &'static str)> {
     let path = model.path_here()?;
     let row = model
         .overview
@@ -157,7 +157,7 @@ fn pause_or_resume(model: &Model) -> Option<(String, Action, &'static str)> {
             path,
             reason: String::new(),
         };
-        (format!("Pause {name}"), action, "reason")
+        (format!("Pause {name}"), action, "reason (optional)")
     })
 }
 
@@ -204,25 +204,47 @@ fn open(
         action,
         label,
         line: Line::default(),
-        stage: Stage::Writing,
+        stage: Stage::Asking,
         preview: None,
         option: 0,
         top: 0,
+        hasty: false,
     };
     model.overlay = Some(Overlay::Dialog(Box::new(dialog)));
-    if label.is_empty() {
-        ask(model, effects);
-    }
+    ask(model, effects);
 }
 
 /// Asks the worker what the dialog's action would do.
 fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
     if let Some(Overlay::Dialog(dialog)) = &mut model.overlay {
         dialog.stage = Stage::Asking;
+        dialog.hasty = false;
         effects.push(Effect::Preview {
             dialog: dialog.id,
             action: dialog.action.clone(),
         });
+    }
+}
+
+/// Opens the line for a reason or a note.
+pub(super) fn write(model: &mut Model) {
+    if let Some(Overlay::Dialog(dialog)) = &mut model.overlay
+        && !dialog.label.is_empty()
+    {
+        dialog.stage = Stage::Writing;
+    }
+}
+
+/// Esc in the line: what was there before stays, and is shown again.
+pub(super) fn unwritten(model: &mut Model, effects: &mut Vec<Effect>) {
+    if let Some(Overlay::Dialog(dialog)) = &mut model.overlay {
+        let before = match &dialog.action {
+            Action::Cancel { reason, .. } | Action::Pause { reason, .. } => reason.clone(),
+            Action::Escalate { note, .. } => note.clone(),
+            _ => String::new(),
+        };
+        dialog.line = Line::new(before);
+        ask(model, effects);
     }
 }
 
@@ -280,11 +302,14 @@ pub(super) fn yes(model: &mut Model, effects: &mut Vec<Effect>) {
     let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
         return;
     };
-    let (Stage::Reading { armed: true }, Some(preview)) = (&dialog.stage, &dialog.preview) else {
+    let (Stage::Reading { armed }, Some(preview)) = (&dialog.stage, &dialog.preview) else {
         return;
     };
-    let counts = matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. });
-    if counts && preview.count == 0 {
+    if !able::willing(dialog) {
+        return;
+    }
+    if !armed {
+        dialog.hasty = true;
         return;
     }
     effects.push(Effect::Submit {

@@ -1,6 +1,7 @@
 //! `update`: from the model and one input to the next model and a list of effects. Pure: it reads no clock, file or
 //! database and writes nothing; what must happen outside comes back as [`Effect`]s, which the driver does.
 
+mod able;
 mod acts;
 mod loads;
 mod moves;
@@ -30,6 +31,7 @@ use crate::visible::Visible;
 #[cfg(test)]
 mod tests;
 
+pub use able::{able, willing};
 pub use acts::options as dialog_options;
 pub use prompts::matches;
 
@@ -228,14 +230,9 @@ pub fn contexts(model: &Model) -> Vec<Context> {
     match &model.overlay {
         Some(Overlay::Palette { .. }) => return vec![Context::Palette],
         Some(Overlay::Help { .. }) => return vec![Context::Help],
+        Some(Overlay::Leave { .. }) if model.demo.is_some() => return vec![Context::LeaveDemo],
         Some(Overlay::Leave { .. }) => return vec![Context::Leave],
-        Some(Overlay::Dialog(dialog)) => {
-            return vec![if acts::is_writing(dialog) {
-                Context::Line
-            } else {
-                Context::Confirm
-            }];
-        }
+        Some(Overlay::Dialog(dialog)) => return able::dialog_contexts(dialog),
         None => {}
     }
     if model.prompt.is_some() {
@@ -335,7 +332,12 @@ fn on_timer(model: &mut Model, timer: Timer, effects: &mut Vec<Effect>) {
 
 fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     let contexts = contexts(model);
-    match keymap::command(&contexts, key) {
+    let command = keymap::command(&contexts, key);
+    // A message has been seen; Esc on one that reports a failure does nothing else.
+    if command != Some(Command::Back) {
+        model.toast = None;
+    }
+    match command {
         Some(command) => run(model, command, effects),
         None => prompts::text_key(model, key, effects),
     }
@@ -433,6 +435,7 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Accept
         | Command::Dismiss
         | Command::Yes
+        | Command::Write
         | Command::Less
         | Command::More
         | Command::Stop

@@ -7,7 +7,7 @@ use super::super::keymap::Command;
 use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
 use super::super::views;
 use super::{Effect, Query, go, height, loads};
-use crate::ids::DeliveryId;
+use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
 use crate::store::Cursor;
@@ -326,13 +326,7 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Place::Reconcile => {
-            let run = model
-                .job
-                .id
-                .as_ref()
-                .and_then(|job| model.runs.iter().find(|run| run.job == *job))
-                .map(|run| run.id);
-            if let Some(run) = run {
+            if let Some(run) = run_here(model) {
                 if model.run != Some(run) {
                     model.run = Some(run);
                     model.differences.clear();
@@ -359,6 +353,27 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         Place::Delivery | Place::Strays | Place::Differences | Place::Runbook => {}
     }
+}
+
+/// Whether Enter leads anywhere from what is selected.
+pub(super) fn leads_somewhere(model: &Model) -> bool {
+    match model.place {
+        Place::Overview => model.chosen.id.is_some(),
+        Place::Deliveries => model.deliveries.selection.id.is_some(),
+        Place::Dead => model.group_here().is_some(),
+        Place::Log => model.log_here().is_some_and(|row| row.delivery.is_some()),
+        Place::Reconcile => run_here(model).is_some(),
+        Place::Replays => model.batch_here().is_some(),
+        Place::Differences => model.differences.get(model.difference.index).is_some(),
+        Place::Delivery | Place::Strays | Place::Runbook => false,
+    }
+}
+
+/// The newest run of the selected job.
+fn run_here(model: &Model) -> Option<RunId> {
+    let job = model.job.id.as_ref()?;
+    let run = model.runs.iter().find(|run| run.job == *job)?;
+    Some(run.id)
 }
 
 fn open_chosen(model: &mut Model, effects: &mut Vec<Effect>) {

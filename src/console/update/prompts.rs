@@ -65,7 +65,7 @@ pub(super) fn modal(model: &mut Model, command: Command, effects: &mut Vec<Effec
         (Some(Overlay::Leave { armed: true, .. }), Command::Stop) => {
             effects.push(Effect::Leave(Exit::Quit));
         }
-        (Some(Overlay::Leave { armed: true, .. }), Command::Detach) => {
+        (Some(Overlay::Leave { armed: true, .. }), Command::Detach) if model.demo.is_none() => {
             effects.push(Effect::Leave(Exit::Detach));
         }
         (Some(Overlay::Dialog(_)), _) => dialog(model, command, effects),
@@ -81,7 +81,9 @@ fn dialog(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
     };
     match command {
         // What is being done goes on; the answer comes as a message.
+        Command::Dismiss if acts::is_writing(dialog) => acts::unwritten(model, effects),
         Command::Dismiss => model.overlay = None,
+        Command::Write => acts::write(model),
         Command::Accept => acts::written(model, effects),
         Command::Yes => acts::yes(model, effects),
         Command::Down | Command::Up => {

@@ -185,7 +185,12 @@ fn a_paste_is_text_in_an_input_and_nothing_anywhere_else() {
 fn escalating_takes_a_note_and_follows_the_message_until_it_has_arrived() {
     let mut model = model(SIZE);
     talk(&mut model, "3E");
-    talk(&mut model, "call yes");
+    // Without a note the preview is there already; Tab writes one, in which y is a letter.
+    let Some(Overlay::Dialog(dialog)) = &model.overlay else {
+        panic!();
+    };
+    assert_eq!(dialog.stage, Stage::Reading { armed: false });
+    talk(&mut model, "\tcall yes");
     let effects = talk(&mut model, "\n");
     let timer = arm_timer(&effects);
     update(&mut model, Input::Timer(timer));
@@ -426,6 +431,67 @@ fn an_old_answer_does_not_replace_a_newer_question() {
         },
     );
     assert!(model.deliveries.rows.is_empty());
+}
+
+#[test]
+fn a_yes_too_early_is_answered_and_one_to_a_refusal_is_not_offered() {
+    let mut model = model(SIZE);
+    let timer = arm_timer(&talk(&mut model, "3r"));
+    assert!(submissions(&talk(&mut model, "y")).is_empty());
+    let Some(Overlay::Dialog(dialog)) = &model.overlay else {
+        panic!();
+    };
+    assert!(dialog.hasty);
+    assert!(contexts(&model).contains(&Context::Confirm));
+    update(&mut model, Input::Timer(timer));
+    let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
+        panic!();
+    };
+    dialog.stage = Stage::Refused("no".into());
+    assert_eq!(contexts(&model), [Context::Shut]);
+    assert!(submissions(&talk(&mut model, "y")).is_empty());
+}
+
+#[test]
+fn what_leads_nowhere_is_not_offered() {
+    let mut model = model(SIZE);
+    for (place, command) in [
+        (Place::Delivery, Command::Replay),
+        (Place::Replays, Command::Open),
+        (Place::Replays, Command::AbortReplay),
+        (Place::Dead, Command::Open),
+        (Place::Dead, Command::Replay),
+        (Place::Deliveries, Command::ReplayAll),
+    ] {
+        model.place = place;
+        if place != Place::Deliveries {
+            assert!(able(&model, command), "{place:?} {command:?}");
+        }
+    }
+    model.detail = crate::console::model::Detail::default();
+    model.batches.clear();
+    model.groups.clear();
+    for (place, command) in [
+        (Place::Delivery, Command::Replay),
+        (Place::Replays, Command::Open),
+        (Place::Replays, Command::AbortReplay),
+        (Place::Dead, Command::Open),
+        (Place::Dead, Command::Replay),
+        (Place::Deliveries, Command::ReplayAll),
+    ] {
+        model.place = place;
+        assert!(!able(&model, command), "{place:?} {command:?}");
+    }
+}
+
+#[test]
+fn nobody_detaches_from_the_demo() {
+    let mut model = model(SIZE);
+    model.demo = Some(crate::console::model::Demo::Deleted);
+    let timer = arm_timer(&talk(&mut model, "^Z"));
+    update(&mut model, Input::Timer(timer));
+    assert_eq!(talk(&mut model, "d"), []);
+    assert_eq!(talk(&mut model, "s"), [Effect::Leave(Exit::Quit)]);
 }
 
 #[test]

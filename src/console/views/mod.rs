@@ -16,10 +16,10 @@ mod tests;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use super::keymap;
-use super::model::{Asking, Link, Model, Place, Slot};
+use super::keymap::{self, Binding, Command};
+use super::model::{Asking, Link, Model, Overlay, Place, Slot, Stage};
 use super::theme::Role;
-use super::update::contexts;
+use super::update::{able, contexts};
 use super::widgets::{self, Pen};
 use crate::store::view::PathRow;
 use crate::watch::{self, WorkerState};
@@ -255,7 +255,7 @@ fn tabs(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             .enumerate()
             .map(|(index, place)| label(index, *place, level).len())
             .sum();
-        cells + 9 <= usize::from(area.width) + if level == 1 { 7 } else { 0 }
+        cells + 9 <= usize::from(area.width) + if level == 1 && !model.frozen { 7 } else { 0 }
     };
     let level = (0..2).find(|level| fits(*level)).unwrap_or(2);
     let mut x = area.x;
@@ -412,22 +412,51 @@ fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) -> Option<Position> {
 }
 
 fn hints(model: &Model, pen: &mut Pen<'_>, area: Rect) {
-    let mut rows: Vec<_> = keymap::active(&contexts(model))
+    let contexts = contexts(model);
+    let rows: Vec<_> = keymap::active(&contexts)
         .into_iter()
-        .filter(|row| !row.hint.is_empty())
-        .filter(|row| !(model.read_only && row.command.mutates()))
+        .filter(|row| !row.hint.is_empty() && able(model, row.command))
         .collect();
-    // The way to all the rest is always shown.
-    rows.sort_by_key(|row| row.command != keymap::Command::Help);
-    let mut x = area.x + 1;
-    for row in rows {
+    // The way to all the rest, and the way out, are always shown; what is for this screen gets the room that is left.
+    let always = [Command::Help, Command::Palette, Command::Quit];
+    let (last, first): (Vec<&Binding>, Vec<&Binding>) = rows
+        .into_iter()
+        .partition(|row| always.contains(&row.command));
+    let word = |row: &Binding| match row.command {
+        Command::Palette if area.width < 60 => String::new(),
+        _ => format!("{} ", row.hint),
+    };
+    let armed = match &model.overlay {
+        Some(Overlay::Dialog(dialog)) => dialog.stage == Stage::Reading { armed: true },
+        Some(Overlay::Leave { armed, .. }) => *armed,
+        _ => true,
+    };
+    let pieces = |row: &Binding| {
+        let waits = matches!(row.command, Command::Yes | Command::Stop | Command::Detach) && !armed;
+        let role = if waits { Role::Dim } else { Role::Accent };
         let key = row.keys.first().copied().unwrap_or_default();
-        let cells = (key.len() + row.hint.len() + 3) as u16;
-        if x + cells > area.right() {
+        [
+            (format!("{key} "), role),
+            (format!("{} ", word(row)), Role::Dim),
+        ]
+    };
+    let cells = |row: &Binding| -> u16 {
+        let pieces = pieces(row);
+        pieces.iter().map(|(text, _)| text.len() as u16).sum()
+    };
+    let end = area
+        .right()
+        .saturating_sub(last.iter().map(|row| cells(row)).sum());
+    let mut x = area.x + 1;
+    for row in first {
+        if x + cells(row) > end {
             break;
         }
-        x += pen.text(x, area.y, cells, key, Role::Accent);
-        x += pen.text(x, area.y, cells, &format!(" {}  ", row.hint), Role::Dim);
+        x += pen.pieces(x, area.y, area.right() - x, &pieces(row));
+    }
+    for row in last {
+        let room = area.right().saturating_sub(x);
+        x += pen.pieces(x, area.y, room, &pieces(row));
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use ratatui::layout::{Position, Rect};
 
 use super::super::keymap::{self, Binding};
-use super::super::model::{Dialog, Model, Overlay, Stage};
+use super::super::model::{Demo, Dialog, Model, Overlay, Stage};
 use super::super::theme::Role;
-use super::super::update::{dialog_options, matches, screen_contexts};
+use super::super::update::{dialog_options, matches, screen_contexts, willing};
 use super::super::widgets::{self, Pen};
 use crate::control::action::{Action, Verdict};
 use crate::watch;
@@ -141,16 +141,26 @@ fn palette(
 
 fn leave(model: &Model, pen: &mut Pen<'_>, armed: bool, suspend: bool) {
     let mut text = Vec::new();
-    if suspend {
-        text.push(
+    text.push(match (suspend, model.demo) {
+        (true, None) => {
             "The worker is inside this process: suspending it would stop all deliveries. Detaching leaves it at work."
-                .to_owned(),
-        );
-    } else {
-        text.push("The worker is inside this process.".to_owned());
-    }
-    let area = middle(model, 64, 10);
-    let inner = pen.window(area, "Leave midwatch?");
+        }
+        (true, Some(_)) => {
+            "The demo is inside this process: suspending it would stop all deliveries."
+        }
+        (false, None) => "The worker is inside this process.",
+        (false, Some(_)) => "The demo ends with its screen.",
+    });
+    text.extend(model.demo.map(|demo| match demo {
+        Demo::Deleted => "Its data is deleted when it ends (`midwatch demo --dir DIR` keeps it).",
+        Demo::Kept => "Its data stays in the folder that you named.",
+    }));
+    let area = middle(model, 64, 10 + u16::from(model.demo.is_some()));
+    let title = match model.demo {
+        Some(_) => "Leave the demo?",
+        None => "Leave midwatch?",
+    };
+    let inner = pen.window(area, title);
     let width = usize::from(inner.width.saturating_sub(2));
     let mut y = inner.y;
     for line in text.iter().flat_map(|text| widgets::wrap(text, width)) {
@@ -158,12 +168,18 @@ fn leave(model: &Model, pen: &mut Pen<'_>, armed: bool, suspend: bool) {
         y += 1;
     }
     y += 1;
-    let choices = [
-        ("s", "finish what is under way, then stop the worker too"),
-        ("d", "detach: a worker without a console goes on"),
-        ("esc", "stay"),
-    ];
-    for (key, text) in choices {
+    let choices: &[(&str, &str)] = match model.demo {
+        Some(_) => &[
+            ("s", "finish what is under way, then stop"),
+            ("esc", "stay"),
+        ],
+        None => &[
+            ("s", "finish what is under way, then stop the worker too"),
+            ("d", "detach: a worker without a console goes on"),
+            ("esc", "stay"),
+        ],
+    };
+    for &(key, text) in choices {
         let role = if armed || key == "esc" {
             Role::Accent
         } else {
@@ -225,6 +241,11 @@ fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Ro
     }
     for note in &preview.notes {
         add(note, Role::Text);
+    }
+    if let Action::Cancel { reason, .. } | Action::Pause { reason, .. } = &dialog.action
+        && !reason.is_empty()
+    {
+        add(&format!("reason: {reason}"), Role::Text);
     }
     lines
 }
@@ -303,25 +324,29 @@ fn confirm(model: &Model, pen: &mut Pen<'_>, dialog: &Dialog) -> Option<Position
             }
         }
     }
+    let more = if dialog.label.is_empty() {
+        ""
+    } else {
+        "  tab adds a note"
+    };
     let (answer, role) = match &dialog.stage {
-        Stage::Writing => ("enter shows what would happen   esc leaves", Role::Dim),
-        Stage::Asking => ("esc leaves", Role::Dim),
-        Stage::Reading { armed } => {
-            let nothing = dialog.preview.as_ref().is_some_and(|preview| {
-                preview.count == 0
-                    && matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. })
-            });
-            match (nothing, armed) {
-                (true, _) => ("esc leaves", Role::Dim),
-                (false, true) => ("y does it   esc leaves", Role::Accent),
-                (false, false) => ("y does it   esc leaves", Role::Dim),
-            }
-        }
-        Stage::Acting => ("doing it ...", Role::Busy),
-        Stage::Refused(_) => ("nothing was changed   esc leaves", Role::Dim),
+        Stage::Writing => (
+            "enter shows what would happen   esc goes on without it".to_owned(),
+            Role::Dim,
+        ),
+        Stage::Asking => ("esc leaves".to_owned(), Role::Dim),
+        Stage::Reading { .. } if !willing(dialog) => ("esc leaves".to_owned(), Role::Dim),
+        Stage::Reading { armed: true } => (format!("y does it{more}  esc leaves"), Role::Accent),
+        Stage::Reading { armed: false } if dialog.hasty => (
+            "read it first: y does it in a moment".to_owned(),
+            Role::Warn,
+        ),
+        Stage::Reading { armed: false } => (format!("y does it{more}  esc leaves"), Role::Dim),
+        Stage::Acting => ("doing it ...".to_owned(), Role::Busy),
+        Stage::Refused(_) => ("nothing was changed   esc leaves".to_owned(), Role::Dim),
     };
     if bottom < pen.buffer.area.bottom() {
-        pen.text(text.x, bottom, text.width, answer, role);
+        pen.text(text.x, bottom, text.width, &answer, role);
     }
     cursor
 }

@@ -1,0 +1,75 @@
+//! What can be done just now: what the footer offers, and which keys a dialog has. Pure.
+
+use super::super::keymap::{Command, Context};
+use super::super::model::{Dialog, Model, Overlay, Place, Stage};
+use super::{acts, moves};
+use crate::control::action::Action;
+use crate::store::view::BatchState;
+
+/// The dialog can be answered with yes, or will be once it has been readable.
+pub fn willing(dialog: &Dialog) -> bool {
+    let counts = matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. });
+    let something = |count: u64| count > 0 || !counts;
+    matches!(dialog.stage, Stage::Reading { .. })
+        && dialog
+            .preview
+            .as_ref()
+            .is_some_and(|preview| something(preview.count))
+}
+
+/// The keys that a dialog has where it stands, innermost first.
+pub(super) fn dialog_contexts(dialog: &Dialog) -> Vec<Context> {
+    if dialog.stage == Stage::Writing {
+        return vec![Context::Note];
+    }
+    if !willing(dialog) {
+        return vec![Context::Shut];
+    }
+    let mut contexts = Vec::new();
+    if !dialog.label.is_empty() {
+        contexts.push(Context::Noted);
+    }
+    if !acts::options(dialog).is_empty() {
+        contexts.push(Context::Options);
+    }
+    contexts.push(Context::Confirm);
+    contexts
+}
+
+/// Whether the command would do something here and now, as far as the console knows: what would only say why not is not
+/// offered.
+pub fn able(model: &Model, command: Command) -> bool {
+    if command.mutates() && model.read_only {
+        return false;
+    }
+    let armed = match &model.overlay {
+        Some(Overlay::Dialog(dialog)) => willing(dialog),
+        _ => true,
+    };
+    let detail = model.detail.data.as_ref();
+    match command {
+        Command::Yes => armed,
+        Command::Open => moves::leads_somewhere(model),
+        Command::Replay | Command::Cancel => acts::scope(model).is_some(),
+        Command::ReplayAll | Command::CancelAll => {
+            !model.deliveries.filter.is_empty() && !model.deliveries.rows.is_empty()
+        }
+        Command::PauseOrResume => acts::pause_or_resume(model).is_some(),
+        // The same for all paths, so that the footer stays as it is from row to row.
+        Command::Escalate => model.path_here().is_some(),
+        Command::Runbook => model.path_here().is_some() || model.job_here().is_some(),
+        Command::RunNow => model.job_here().is_some(),
+        Command::AbortReplay => model
+            .batch_here()
+            .is_some_and(|batch| matches!(batch.state, BatchState::Canary | BatchState::Running)),
+        Command::Mark => model.deliveries.selection.id.is_some(),
+        Command::MarkNone => !model.deliveries.marked.is_empty(),
+        Command::Fold | Command::FoldAll | Command::UnfoldAll => detail.is_some(),
+        Command::NextAttempt | Command::PreviousAttempt => {
+            detail.is_some_and(|data| data.attempts.len() > 1)
+        }
+        Command::SearchNext | Command::SearchPrevious => !model.reading.needle.is_empty(),
+        Command::Back => model.place != Place::Overview || !model.history.is_empty(),
+        _ => true,
+    }
+}
