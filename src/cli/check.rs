@@ -41,7 +41,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
             out::json(&shown(diagnostic))?;
         }
     } else if diagnostics.is_empty() {
-        out::say("the configuration is good")?;
+        out::say(
+            "the configuration is good; `midwatch doctor` looks at its secrets and at this machine",
+        )?;
     } else {
         out::say(crate::config::report::render(&diagnostics).trim_end())?;
     }

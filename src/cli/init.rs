@@ -23,6 +23,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     for file in &written {
         out::say(&format!("wrote {}", Visible::of(&file.to_string_lossy())))?;
     }
-    out::say("next: edit midwatch.toml, then `midwatch check`, then `midwatch`")?;
+    out::say(
+        "next: edit midwatch.toml, then `midwatch check`, then `midwatch doctor` for its secrets, then `midwatch`",
+    )?;
     Ok(super::OK)
 }

@@ -17,8 +17,8 @@ const BATCH: usize = 128;
 /// Bytes in one batch.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The longest line in bytes: a body of 1 MiB as base64 with its envelope.
-const MAX_LINE: usize = 2 << 20;
+/// The longest line in bytes, whatever the configuration says: the largest that `ingest.max_body` can be.
+const MAX_LINE: usize = 1 << 20;
 
 /// Refused lines that are shown one by one.
 const SHOWN: usize = 20;
@@ -113,6 +113,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         BufReader::with_capacity(1 << 16, input),
         &bar,
         args.json,
+        config.ingest.max_body.min(MAX_LINE),
     )
     .await;
     bar.finish_and_clear();
@@ -145,9 +146,10 @@ async fn all(
     mut input: impl BufRead,
     bar: &ProgressBar,
     json: bool,
+    most: usize,
 ) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
-    let mut lines = Lines::default();
+    let mut lines = Lines { number: 0, most };
     let mut shown = 0;
     loop {
         let batch = lines.batch(&mut input)?;
@@ -214,9 +216,11 @@ async fn all(
 }
 
 /// Reads lines in batches, never more than it must.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lines {
     number: u64,
+    /// The longest line that is taken: what `POST /events` takes as a body.
+    most: usize,
 }
 
 #[derive(Debug, Default)]
@@ -231,20 +235,23 @@ impl Lines {
         let mut line = Vec::new();
         while batch.items.len() < BATCH && batch.bytes < BATCH_BYTES - MAX_LINE {
             line.clear();
-            let mut limited = input.by_ref().take(MAX_LINE as u64 + 1);
+            // Its end may be two bytes.
+            let mut limited = input.by_ref().take(self.most as u64 + 3);
             let length = limited.read_until(b'\n', &mut line)?;
             if length == 0 {
                 break;
             }
             self.number += 1;
             batch.bytes += length;
-            if line.len() > MAX_LINE {
-                let skipped = skip_line(input)?;
+            if line.trim_ascii().len() > self.most {
+                if !line.ends_with(b"\n") {
+                    skip_line(input)?;
+                }
                 batch.items.push((
                     self.number,
                     Err(format!(
-                        "the line is longer than {MAX_LINE} bytes ({} read)",
-                        length + skipped
+                        "the event is longer than {} bytes, the most that is taken (ingest.max_body)",
+                        self.most
                     )),
                 ));
                 continue;
@@ -262,19 +269,17 @@ impl Lines {
 }
 
 /// Reads on to the end of a line without keeping it.
-fn skip_line(input: &mut impl BufRead) -> std::io::Result<usize> {
-    let mut skipped = 0;
+fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
     loop {
         let some = input.fill_buf()?;
         if some.is_empty() {
-            return Ok(skipped);
+            return Ok(());
         }
         let end = some.iter().position(|byte| *byte == b'\n');
         let taken = end.map_or(some.len(), |end| end + 1);
         input.consume(taken);
-        skipped += taken;
         if end.is_some() {
-            return Ok(skipped);
+            return Ok(());
         }
     }
 }
@@ -292,7 +297,8 @@ mod tests {
             text.extend(b"{}\n");
         }
         text.extend(b"{\"last\":true}");
-        let (mut input, mut lines) = (&text[..], Lines::default());
+        let (mut input, most) = (&text[..], MAX_LINE);
+        let mut lines = Lines { number: 0, most };
         let mut seen = Vec::new();
         loop {
             let batch = lines.batch(&mut input).unwrap();
@@ -307,6 +313,31 @@ mod tests {
         assert_eq!(&good[..4], &[true, false, false, true]);
         assert_eq!((seen[1].0, seen[2].0, seen[3].0), (3, 4, 5));
         assert_eq!(seen[0].1.as_ref().unwrap().get(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_a_body_may_be_and_not_longer() {
+        let mut input = &b"{\"a\":12}\r\n{\"a\":123}\n{\"a\":123456789}\n{\"a\":1}"[..];
+        let mut lines = Lines { number: 0, most: 8 };
+        let batch = lines.batch(&mut input).unwrap();
+        let shown: Vec<_> = (batch.items.into_iter())
+            .map(|(number, item)| (number, item.map(|raw| raw.get().to_owned())))
+            .collect();
+        let refused = || {
+            Err(
+                "the event is longer than 8 bytes, the most that is taken (ingest.max_body)"
+                    .to_owned(),
+            )
+        };
+        assert_eq!(
+            shown,
+            [
+                (1, Ok("{\"a\":12}".to_owned())),
+                (2, refused()),
+                (3, refused()),
+                (4, Ok("{\"a\":1}".to_owned())),
+            ]
+        );
     }
 
     #[test]

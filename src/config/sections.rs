@@ -90,6 +90,12 @@ pub(super) fn config(root: &Section<'_>, text: &str, file: &Path) -> Config {
     paths.extend(channels.known().map(paths::page_path));
     let reconcile = reconcile::jobs(&root.section("reconcile"), &systems, &base);
     root.finish(LATER);
+    if systems.names.is_empty() && paths.is_empty() && reconcile.is_empty() {
+        root.warning(
+            "no systems, no paths: nothing is delivered",
+            Some("`midwatch init DIR` writes a file to start from".to_owned()),
+        );
+    }
     Config {
         hash: hash(text),
         text: text.into(),

@@ -30,6 +30,7 @@ use crate::event::envelope::{self, EnvelopeError};
 use crate::event::signature::{self, SignatureError, Signed};
 use crate::event::{Event, Origin, hook};
 use crate::store::{Health, Receipt, Store, StoreError};
+use crate::visible::Visible;
 
 /// Bytes of a refused body that are still read, so that its sender gets to read the answer.
 const DRAINED: usize = 4 << 20;
@@ -88,8 +89,8 @@ impl Door {
                             %peer,
                             route,
                             status = problem.status().as_u16(),
-                            detail = ?problem.detail,
-                            at = ?problem.at,
+                            detail = %Visible::of(&problem.detail),
+                            at = problem.at.as_deref().map(|at| tracing::field::display(Visible::of(at))),
                             "refused"
                         );
                         problem.response()
@@ -326,7 +327,7 @@ impl Door {
                     ));
                 }
                 let kind = if error.is_ours() {
-                    tracing::error!(system, error = ?error.to_string(), "a hook's recipe does not work");
+                    tracing::error!(system, error = %Visible::of(&error.to_string()), "a hook's recipe does not work");
                     Kind::Unavailable
                 } else {
                     Kind::Signature
@@ -392,7 +393,7 @@ impl Door {
         match timeout(self.limits.commit, storing).await {
             Ok(Ok(stored)) => Ok(stored),
             Ok(Err(StoreError::Invalid(why))) => {
-                tracing::error!(?why, "the store could not make sense of an event");
+                tracing::error!(why = %Visible::of(&why), "the store could not make sense of an event");
                 Err(Problem::new(Kind::Internal, "nothing was stored"))
             }
             Ok(Err(error)) => Err(Problem::new(Kind::Unavailable, error.to_string())),

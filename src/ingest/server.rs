@@ -88,7 +88,7 @@ pub async fn serve_within(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a peer that left before it was taken: the listener itself stands.
-                tracing::warn!(?error, "cannot take a connection");
+                tracing::warn!(%error, "cannot take a connection");
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }

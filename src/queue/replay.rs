@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::BatchId;
 use crate::store::view::{BatchRow, BatchState, Severity};
 use crate::store::{LogEntry, Reader, Store, StoreError};
+use crate::visible::Visible;
 
 /// How often a running batch is looked at.
 const BEAT: Duration = Duration::from_millis(100);
@@ -223,7 +224,7 @@ async fn run(store: Store, batch: BatchId, stop: CancellationToken) {
             Step::Finish => store.set_batch(batch, BatchState::Done, None).await,
             Step::Ended => {
                 if let Err(error) = store.log(report(&row)).await {
-                    tracing::warn!(batch = batch.0, error = ?error.to_string(), "a replay's report could not be logged");
+                    tracing::warn!(batch = batch.0, error = %Visible::of(&error.to_string()), "a replay's report could not be logged");
                 }
                 return;
             }
@@ -233,7 +234,7 @@ async fn run(store: Store, batch: BatchId, stop: CancellationToken) {
             Err(StoreError::Closed) => return,
             // Refused by the disk, or ended by an operator in this very moment: the next beat tells.
             Err(error) => {
-                tracing::warn!(batch = batch.0, error = ?error.to_string(), "a replay's step was refused");
+                tracing::warn!(batch = batch.0, error = %Visible::of(&error.to_string()), "a replay's step was refused");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }

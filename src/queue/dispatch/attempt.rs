@@ -19,6 +19,7 @@ use crate::queue::render::render;
 use crate::queue::schedule;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
+use crate::visible::Visible;
 
 /// The first bytes of an answer that are kept with a failed attempt.
 const KEPT_FAILED: usize = 4 << 10;
@@ -162,7 +163,7 @@ pub(super) async fn run(
             .freeze(claimed.delivery, generation, kept)
             .await
         {
-            tracing::warn!(delivery = %claimed.delivery, error = ?error.to_string(), "the rendered request could not be kept; nothing was sent");
+            tracing::warn!(delivery = %claimed.delivery, error = %Visible::of(&error.to_string()), "the rendered request could not be kept; nothing was sent");
             return End::NotSent;
         }
     }
@@ -171,7 +172,8 @@ pub(super) async fn run(
         .as_ref()
         .is_some_and(|key| !key.is_empty() && *key != request.key)
     {
-        tracing::info!(delivery = %claimed.delivery, old = ?claimed.last_key, new = ?request.key,
+        tracing::info!(delivery = %claimed.delivery, old = claimed.last_key.as_deref().map(|key| tracing::field::display(Visible::of(key))),
+            new = %Visible::of(&request.key),
             "today's bytes differ from those sent before, so the key is another");
     }
     let result = shared

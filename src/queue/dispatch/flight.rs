@@ -13,6 +13,7 @@ use crate::queue::breaker::{Brake, Gate, Notice};
 use crate::queue::decide::{self, Ended};
 use crate::queue::model::{Claimed, Class, Next, Settlement};
 use crate::time::Timestamp;
+use crate::visible::Visible;
 
 /// How long a delivery waits whose rendered request could not be kept.
 const NOT_KEPT: Duration = Duration::from_secs(1);
@@ -110,7 +111,7 @@ impl Dispatcher {
         let (id, end) = match joined {
             Ok((id, end)) => (id, Some(end)),
             Err(error) => {
-                tracing::error!(error = ?error.to_string(), "an attempt's task failed; its outcome is unknown");
+                tracing::error!(error = %Visible::of(&error.to_string()), "an attempt's task failed; its outcome is unknown");
                 (error.id(), None)
             }
         };
@@ -197,7 +198,7 @@ fn trace(flying: &Flying, ended: &Ended) {
         target: "midwatch::attempt",
         event = claimed.delivery.event().0,
         delivery = %claimed.delivery,
-        path = ?flying.plan.path.name,
+        path = %Visible::of(&flying.plan.path.name),
         generation = claimed.fence.generation,
         attempt = claimed.fence.attempt,
         class = ended.judged.class.word(),

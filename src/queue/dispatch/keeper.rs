@@ -10,6 +10,7 @@ use crate::queue::breaker::{Change, Notice};
 use crate::store::view::{Breaker, Pause};
 use crate::store::{LogEntry, Store, StoreError};
 use crate::time::Timestamp;
+use crate::visible::Visible;
 
 /// Something to store or to read.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub(super) async fn run(
             match result {
                 Ok(()) | Err(StoreError::Closed | StoreError::Invalid(_)) => break,
                 Err(error) if !told => {
-                    tracing::warn!(error = ?error.to_string(), "a path's state could not be stored; tried again each second");
+                    tracing::warn!(error = %Visible::of(&error.to_string()), "a path's state could not be stored; tried again each second");
                     told = true;
                 }
                 Err(_) => {}
@@ -111,7 +112,7 @@ async fn read(store: &Store, path: PathId, version: u64) -> Option<Stored> {
             None
         }
         Err(error) => {
-            tracing::warn!(error = ?error.to_string(), "a path's state could not be read");
+            tracing::warn!(error = %Visible::of(&error.to_string()), "a path's state could not be read");
             None
         }
     }

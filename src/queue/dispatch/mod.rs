@@ -339,7 +339,7 @@ impl Dispatcher {
             return;
         }
         let by = (wall_before + mono.duration_since(mono_before)).since(wall);
-        tracing::warn!(by = ?crate::time::short(by), "the clock was set back; due times are moved with it");
+        tracing::warn!(by = %crate::time::short(by), "the clock was set back; due times are moved with it");
         for line in &self.lines {
             self.errand(Errand::Hasten(line.plan.id, wall, by));
         }

@@ -18,6 +18,7 @@ use crate::queue::breaker::Gate;
 use crate::queue::decide;
 use crate::queue::model::{Claimed, Settlement};
 use crate::store::{StoreError, Turn, Want};
+use crate::visible::Visible;
 
 type TurnResult = Result<Turn, StoreError>;
 
@@ -231,7 +232,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 if self.retry_at.is_none() {
-                    tracing::error!(error = ?error.to_string(), kept = settling.len(), "the store refuses; what ended is kept and tried again each second");
+                    tracing::error!(error = %Visible::of(&error.to_string()), kept = settling.len(), "the store refuses; what ended is kept and tried again each second");
                 }
                 self.retry_at = Some(Instant::now() + STORE_PAUSE);
                 let newer = std::mem::replace(&mut self.pending, settling);
