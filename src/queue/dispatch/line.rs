@@ -130,12 +130,13 @@ impl Line {
         Ok(room)
     }
 
-    /// How many attempts end while the store takes a turn: so many are claimed ahead, so that no slot stands idle. None
-    /// where attempts are slower than that: what is claimed cannot be cancelled or paused any more.
+    /// How many attempts end while the store takes two turns: so many are claimed ahead, so that no slot stands idle. (What
+    /// a turn claims comes at its end, and must last until the next one's.) None where attempts are slower than that: what
+    /// is claimed cannot be cancelled or paused any more.
     fn ahead(&self, turn: Duration) -> usize {
         match self.pace {
             Some(pace) if !self.limited && self.running > 0 => {
-                let rounds = (turn.as_secs_f64() / pace.max(1e-6)).min(MOST_AHEAD);
+                let rounds = (2.0 * turn.as_secs_f64() / pace.max(1e-6)).min(MOST_AHEAD);
                 (rounds * self.plan.path.concurrency as f64) as usize
             }
             _ => 0,
