@@ -6,15 +6,13 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use midwatch::config::model::Config;
-use midwatch::event::{Event, Origin};
 use midwatch::ids::{DeliveryId, PathId};
 use midwatch::queue::model::{Answer, Attempt, Class, Next, Settlement};
-use midwatch::store::{Incoming, Options, Receipt, Route, Store, Want};
-use midwatch::time::Clock;
+use midwatch::store::{Receipt, Store, Want};
 use rusqlite::{Connection, params};
-use support::{header, note, pair, rate};
+use support::rows::{fill, incoming, payload, plain, scatter};
+use support::{fsync_micros, header, note, pair, rate};
+use tokio::runtime::Runtime;
 
 const SPAN: Duration = Duration::from_millis(700);
 
@@ -24,9 +22,7 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let dir =
-        tempfile::tempdir_in(std::env::var("MIDWATCH_BENCH_DIR").unwrap_or_else(|_| ".".into()))
-            .expect("a folder");
+    let dir = support::folder();
     header("queue");
     note(
         "fsync latency (median of 200)",
@@ -37,93 +33,8 @@ fn main() {
     turns(&runtime, dir.path());
 }
 
-/// The cost of one durable append on this file system, in microseconds.
-fn fsync_micros(dir: &Path) -> f64 {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(dir.join("fsync")).expect("a file");
-    let times = (0..200)
-        .map(|_| {
-            file.write_all(&[0; 4096]).expect("a write");
-            let start = Instant::now();
-            file.sync_data().expect("a sync");
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    support::median(times)
-}
-
-fn config() -> Config {
-    let text = "[site]\nname = \"bench\"\n[systems.a]\nurl = \"http://127.0.0.1:1\"\nprivate = true\n[paths.p]\nroute = \"a -> a\"\nevents = [\"*\"]\n";
-    match midwatch::config::parse(text, Path::new("midwatch.toml")) {
-        Ok(loaded) => loaded.config,
-        Err(errors) => panic!("{errors:?}"),
-    }
-}
-
-fn open(runtime: &tokio::runtime::Runtime, file: &Path) -> (Store, PathId) {
-    let options = Options {
-        clock: Clock::System,
-        disk_reserve: 0,
-        dedupe: Duration::from_secs(30 * 86_400),
-    };
-    let store = Store::open(file, options).expect("a store");
-    let path = runtime.block_on(async {
-        let paths = store.configure(&config()).await.expect("configured");
-        store.begin_work(false).await.expect("begun");
-        paths[0].1
-    });
-    (store, path)
-}
-
-fn payload(n: u64) -> Bytes {
-    let mut text = format!("{{\"order\":{n},\"lines\":\"");
-    while text.len() < 497 {
-        text.push('x');
-    }
-    text.push_str("\"}");
-    Bytes::from(text)
-}
-
-/// A random-looking but repeatable 16 bytes.
-fn scatter(n: u64) -> [u8; 16] {
-    let a = n
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .rotate_left(31)
-        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let b = (n ^ 0xdead_beef)
-        .wrapping_mul(0x94d0_49bb_1331_11eb)
-        .rotate_left(29);
-    let mut out = [0; 16];
-    out[..8].copy_from_slice(&a.to_le_bytes());
-    out[8..].copy_from_slice(&b.to_le_bytes());
-    out
-}
-
-fn incoming(n: u64, path: PathId) -> Incoming {
-    Incoming {
-        event: Event {
-            source: "shop".into(),
-            id: format!("evt_{n:016x}"),
-            kind: "order.created".into(),
-            subject: Some(n.to_string()),
-            time: None,
-            content_type: Some("application/json".into()),
-            idempotency_key: None,
-            schema_version: None,
-            extensions: vec![],
-            data: payload(n),
-            origin: Origin::Send,
-        },
-        routes: vec![Route {
-            path,
-            order_key: None,
-            on_dead_continue: false,
-            delay: Duration::ZERO,
-        }],
-        hold: None,
-        hold_on_conflict: false,
-        digest: scatter(n),
-    }
+fn open(runtime: &Runtime, file: &Path) -> (Store, PathId) {
+    support::rows::open(runtime, file, &plain())
 }
 
 /// The control: a thread with a connection of the same settings that writes the same rows and commits what waits.
@@ -184,7 +95,7 @@ impl Bare {
     }
 }
 
-fn accepts(runtime: &tokio::runtime::Runtime, dir: &Path) {
+fn accepts(runtime: &Runtime, dir: &Path) {
     let (store, path) = open(runtime, &dir.join("ours.db"));
     // The control's file has our schema; its rows are written by hand.
     let control = dir.join("bare.db");
@@ -256,12 +167,7 @@ fn accepts(runtime: &tokio::runtime::Runtime, dir: &Path) {
 }
 
 /// The same group commit with nothing around it: callers wait on a channel for the commit that holds their row.
-fn bare_group_commit(
-    runtime: &tokio::runtime::Runtime,
-    file: &Path,
-    callers: usize,
-    from: u64,
-) -> f64 {
+fn bare_group_commit(runtime: &Runtime, file: &Path, callers: usize, from: u64) -> f64 {
     let (jobs, inbox) = mpsc::channel::<(u64, tokio::sync::oneshot::Sender<()>)>();
     let mut bare = Bare::open(file);
     let writer = std::thread::spawn(move || {
@@ -316,17 +222,7 @@ fn bare_group_commit(
     rate
 }
 
-/// Fills a store with `count` ready deliveries.
-fn fill(runtime: &tokio::runtime::Runtime, store: &Store, path: PathId, from: u64, count: u64) {
-    for start in (from..from + count).step_by(1000) {
-        let batch = (start..(start + 1000).min(from + count))
-            .map(|n| incoming(n, path))
-            .collect();
-        runtime.block_on(store.accept(batch)).expect("filled");
-    }
-}
-
-fn turns(runtime: &tokio::runtime::Runtime, dir: &Path) {
+fn turns(runtime: &Runtime, dir: &Path) {
     let (small, path) = open(runtime, &dir.join("small.db"));
     fill(runtime, &small, path, 1, 60_000);
     let control = dir.join("small-bare.db");
@@ -361,7 +257,7 @@ fn turns(runtime: &tokio::runtime::Runtime, dir: &Path) {
     runtime.block_on(small.close());
 }
 
-fn ours_turns(runtime: &tokio::runtime::Runtime, store: &Store, path: PathId, count: usize) -> f64 {
+fn ours_turns(runtime: &Runtime, store: &Store, path: PathId, count: usize) -> f64 {
     let start = Instant::now();
     runtime.block_on(async {
         let mut settlements = Vec::new();

@@ -5,6 +5,12 @@
 
 #![allow(dead_code)] // Each bench uses its own part.
 
+pub mod http;
+pub mod process;
+pub mod pty;
+pub mod rows;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Rounds of each pair; `MIDWATCH_BENCH_ROUNDS` overrides.
@@ -83,4 +89,53 @@ pub fn rate(span: Duration, mut operation: impl FnMut() -> usize) -> f64 {
         done += operation();
     }
     done as f64 / start.elapsed().as_secs_f64()
+}
+
+/// The cost of one durable append on this file system, in microseconds.
+pub fn fsync_micros(dir: &Path) -> f64 {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(dir.join("fsync")).expect("a file");
+    let times = (0..200)
+        .map(|_| {
+            file.write_all(&[0; 4096]).expect("a write");
+            let start = Instant::now();
+            file.sync_data().expect("a sync");
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    median(times)
+}
+
+/// The `q`-quantile of some figures, 0 to 1.
+pub fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let index = (values.len() as f64 * q) as usize;
+    values
+        .get(index.min(values.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+/// A folder on the file system to measure: `MIDWATCH_BENCH_DIR`, or here.
+pub fn folder() -> tempfile::TempDir {
+    let parent = std::env::var("MIDWATCH_BENCH_DIR").unwrap_or_else(|_| ".".into());
+    tempfile::tempdir_in(parent).expect("a folder")
+}
+
+/// A runtime with as many threads of its own.
+pub fn runtime(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Whether a part of a bench runs: `cargo bench --bench delivery -- drain` runs those parts whose name holds a word given.
+pub fn wanted(part: &str) -> bool {
+    let mut words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .peekable();
+    words.peek().is_none() || words.any(|word| part.contains(&word))
 }
