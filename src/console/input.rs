@@ -23,6 +23,9 @@ const AHEAD: usize = 64;
 /// How long crossterm may look for what has come already; with no time at all it does not look.
 const MOMENT: Duration = Duration::from_micros(200);
 
+/// A loop that takes no key for this long is stalled; a burst of repeats that it is only busy with is not lost.
+const STALL: Duration = Duration::from_millis(250);
+
 /// What the thread reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromTerminal {
@@ -37,6 +40,8 @@ pub enum FromTerminal {
 pub struct Gate {
     /// Reports not taken yet.
     pub waiting: AtomicUsize,
+    /// The loop has taken nothing for a moment although keys waited.
+    pub stalled: AtomicBool,
     /// Reading is to end.
     pub closed: AtomicBool,
 }
@@ -87,7 +92,7 @@ fn read(gate: &Gate, report: &impl Fn(FromTerminal) -> bool) {
             }
         }
         for event in events {
-            if matches!(event, Event::Key(_)) && gate.waiting.load(Ordering::SeqCst) >= AHEAD {
+            if matches!(event, Event::Key(_)) && !has_room(gate) {
                 continue;
             }
             gate.waiting.fetch_add(1, Ordering::SeqCst);
@@ -96,6 +101,20 @@ fn read(gate: &Gate, report: &impl Fn(FromTerminal) -> bool) {
             }
         }
     }
+}
+
+/// Whether one more key may wait. A loop that is only busy is given a moment; one that is stalled is not.
+fn has_room(gate: &Gate) -> bool {
+    let full = || gate.waiting.load(Ordering::SeqCst) >= AHEAD;
+    if full() && !gate.stalled.load(Ordering::SeqCst) {
+        let until = Instant::now() + STALL;
+        while full() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let full = full();
+    gate.stalled.store(full, Ordering::SeqCst);
+    !full
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -188,7 +188,14 @@ pub const TABLE: &[Binding] = &[
         "Go to what is behind the selected line",
     ),
     bind(
-        &[C::Deliveries, C::Dead, C::Log, C::Reconcile, C::Replays],
+        &[
+            C::Deliveries,
+            C::Dead,
+            C::Log,
+            C::Reconcile,
+            C::Differences,
+            C::Replays,
+        ],
         &["enter", "l", "right"],
         Command::Open,
         "open",

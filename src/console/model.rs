@@ -343,6 +343,8 @@ pub enum Overlay {
     },
     /// A confirmation.
     Dialog(Box<Dialog>),
+    /// What a replay has come to.
+    Report(BatchId),
     /// How to leave, with the worker inside.
     Leave {
         /// Tells its timer from earlier ones.
@@ -503,6 +505,10 @@ pub struct Model {
     pub toast: Option<Toast>,
     /// The escalation that is followed.
     pub followed: Option<Followed>,
+    /// A replay begun here, until its end was told.
+    pub replaying: Option<BatchId>,
+    /// A reconciliation job run from here, and its newest run before, until its result was told.
+    pub comparing: Option<(String, Option<RunId>)>,
     /// Refreshing, by what is read.
     pub refresh: BTreeMap<Slot, Refresh>,
     /// The last id given to a request, dialog, toast.
@@ -552,6 +558,8 @@ impl Model {
             overlay: None,
             toast: None,
             followed: None,
+            replaying: None,
+            comparing: None,
             refresh: BTreeMap::new(),
             last_id: 0,
         }

@@ -100,7 +100,7 @@ impl Theme {
         let plain = Style::new();
         let (colour, modifier) = match role {
             Role::Text => (None, Modifier::empty()),
-            Role::Dim => (self.colour(Color::DarkGray, 245), Modifier::empty()),
+            Role::Dim => (self.colour(Color::DarkGray, 247), Modifier::empty()),
             Role::Title => (None, Modifier::BOLD),
             Role::Accent => (self.colour(Color::Cyan, 80), Modifier::empty()),
             Role::Good => (self.colour(Color::Green, 114), Modifier::empty()),
@@ -110,8 +110,8 @@ impl Theme {
             Role::Selected => {
                 return match self.palette {
                     Palette::None | Palette::Sixteen => plain.add_modifier(Modifier::REVERSED),
-                    Palette::TwoFiftySix => plain.bg(Color::Indexed(238)),
-                    Palette::True => plain.bg(Color::Rgb(48, 56, 70)),
+                    Palette::TwoFiftySix => plain.bg(Color::Indexed(236)),
+                    Palette::True => plain.bg(Color::Rgb(40, 47, 60)),
                 };
             }
             Role::Header => {
@@ -136,7 +136,7 @@ impl Theme {
                         .bg(Color::Rgb(160, 30, 30)),
                 };
             }
-            Role::Border => (self.colour(Color::DarkGray, 240), Modifier::empty()),
+            Role::Border => (self.colour(Color::DarkGray, 245), Modifier::empty()),
         };
         let style = plain.add_modifier(modifier);
         match colour {

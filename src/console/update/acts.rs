@@ -333,7 +333,11 @@ pub(super) fn submitted(
     };
     match result {
         Ok(done) => {
-            if open.is_some() {
+            if let Some(dialog) = open {
+                if let Action::Reconcile { job } = &dialog.action {
+                    let newest = model.runs.iter().find(|run| run.job == *job);
+                    model.comparing = Some((job.clone(), newest.map(|run| run.id)));
+                }
                 model.overlay = None;
                 model.deliveries.marked.clear();
             }
@@ -343,6 +347,9 @@ pub(super) fn submitted(
                     state: None,
                 });
                 loads::now(model, Slot::Followed, effects);
+            }
+            if done.batch.is_some() {
+                model.replaying = done.batch;
             }
             toast(model, &done.text, false, effects);
             loads::want_place(model, effects);

@@ -1,11 +1,13 @@
 //! Reading: what each screen needs, how often, and what an answer changes.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::model::{Followed, Model, PAGE, Place, Slot};
 use super::{Effect, Loaded, Query, Timer, toast};
 use crate::store::Cursor;
+use crate::store::view::BatchRow;
 use crate::visible::Visible;
 use crate::watch::wrong_now;
 
@@ -31,6 +33,14 @@ fn slots(model: &Model) -> Vec<Slot> {
     };
     if model.followed.as_ref().is_some_and(open) {
         slots.push(Slot::Followed);
+    }
+    for (asked, slot) in [
+        (model.replaying.is_some(), Slot::Batches),
+        (model.comparing.is_some(), Slot::Runs),
+    ] {
+        if asked && !slots.contains(&slot) {
+            slots.push(slot);
+        }
     }
     slots
 }
@@ -175,13 +185,19 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             }
         }
         Loaded::Log(rows) => model.log = rows,
-        Loaded::Runs(rows) => model.runs = rows,
+        Loaded::Runs(rows) => {
+            model.runs = rows;
+            tell_run(model, effects);
+        }
         Loaded::Differences(run, rows) => {
             if model.run == Some(run) {
                 model.differences = rows;
             }
         }
-        Loaded::Batches(rows) => model.batches = rows,
+        Loaded::Batches(rows) => {
+            model.batches = rows;
+            tell_replay(model, effects);
+        }
         Loaded::Strays(rows) => model.strays = rows,
     }
 }
@@ -227,6 +243,51 @@ fn page(
     }
 }
 
+/// Says what a replay that was begun here has come to, once it has ended.
+fn tell_replay(model: &mut Model, effects: &mut Vec<Effect>) {
+    let ended = |row: &&BatchRow| Some(row.id) == model.replaying && row.ended.is_some();
+    let Some(row) = model.batches.iter().find(ended) else {
+        return;
+    };
+    let mut text = format!(
+        "replay {}: {} delivered, {} died again",
+        row.id.0, row.delivered, row.died
+    );
+    if row.skipped > 0 {
+        let _ = write!(text, ", {} skipped", row.skipped);
+    }
+    if let Some(reason) = &row.reason {
+        let _ = write!(text, "; {reason}");
+    }
+    let bad = row.died > 0 || row.reason.is_some();
+    model.replaying = None;
+    toast(model, &text, bad, effects);
+}
+
+/// Says what a reconciliation that was run from here has found, once it has ended.
+fn tell_run(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some((job, before)) = &model.comparing else {
+        return;
+    };
+    let newest = model.runs.iter().find(|run| run.job == *job);
+    let Some(run) = newest.filter(|run| Some(run.id) != *before && run.ended.is_some()) else {
+        return;
+    };
+    let text = match (&run.error, run.drift) {
+        (Some(error), _) => format!("{job}: {error}"),
+        (None, None) => format!("{job}: nothing could be compared"),
+        (None, Some(drift)) => format!(
+            "{job}: drift {:.1}%, {} missing, {} differ",
+            drift * 100.0,
+            run.only_first + run.only_second,
+            run.differing
+        ),
+    };
+    let bad = run.error.is_some();
+    model.comparing = None;
+    toast(model, &text, bad, effects);
+}
+
 fn ids(list: &super::super::model::Deliveries) -> Vec<crate::ids::DeliveryId> {
     list.rows.iter().map(|row| row.id).collect()
 }
@@ -247,6 +308,7 @@ fn follow(
         .is_none_or(|(state, _)| !state.is_settled());
     followed.state = Some((data.row.state, data.row.reason.clone()));
     if was_open && data.row.state == crate::queue::model::State::Delivered {
+        model.followed = None;
         toast(
             model,
             &format!("the escalation has arrived ({id})"),

@@ -229,7 +229,7 @@ pub enum Effect {
 pub fn contexts(model: &Model) -> Vec<Context> {
     match &model.overlay {
         Some(Overlay::Palette { .. }) => return vec![Context::Palette],
-        Some(Overlay::Help { .. }) => return vec![Context::Help],
+        Some(Overlay::Help { .. } | Overlay::Report(_)) => return vec![Context::Help],
         Some(Overlay::Leave { .. }) if model.demo.is_some() => return vec![Context::LeaveDemo],
         Some(Overlay::Leave { .. }) => return vec![Context::Leave],
         Some(Overlay::Dialog(dialog)) => return able::dialog_contexts(dialog),

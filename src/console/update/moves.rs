@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::json_view::Tree;
 use super::super::keymap::Command;
-use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
+use super::super::model::{Body, Fold, Model, Overlay, OverviewId, Place, Selection, Slot};
 use super::super::views;
 use super::{Effect, Query, go, height, loads};
 use crate::ids::{DeliveryId, RunId};
@@ -337,21 +337,22 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Place::Replays => {
+            // The frozen set of a replay has no filter: its report says what it was and came to.
             if let Some(batch) = model.batch_here() {
-                // What died again is what a look at a replay is for.
-                let states = if batch.died > 0 {
-                    vec![State::Dead]
-                } else {
-                    Vec::new()
-                };
+                model.overlay = Some(Overlay::Report(batch.id));
+            }
+        }
+        Place::Differences => {
+            let key = model.differences.get(model.difference.index);
+            if let Some(key) = key.map(|row| row.key.clone()) {
                 let filter = Filter {
-                    states,
+                    subject: Some(key),
                     ..Filter::default()
                 };
                 go_filtered(model, filter, effects);
             }
         }
-        Place::Delivery | Place::Strays | Place::Differences | Place::Runbook => {}
+        Place::Delivery | Place::Strays | Place::Runbook => {}
     }
 }
 

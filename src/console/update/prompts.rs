@@ -7,7 +7,7 @@ use super::super::keymap::{self, Binding, Command, Context};
 use super::super::model::{Asking, Model, Overlay, Place, Prompt, Slot, Stage};
 use super::super::views;
 use super::{Effect, Exit, acts, height, loads, moves, run, screen_contexts};
-use crate::queue::filter::Filter;
+use crate::queue::filter::{Filter, FilterError, KEYS, check_paths};
 
 /// A line of input holds no more characters than this.
 const LONGEST: usize = 500;
@@ -19,10 +19,13 @@ pub(super) fn open(model: &mut Model) {
         Place::Log => (Asking::LogFilter, model.log_filter.clone()),
         _ => (Asking::Filter, model.deliveries.filter.to_string()),
     };
+    let before = text.clone();
+    // What is there already is kept and added to.
+    let gap = asking == Asking::Filter && !text.is_empty();
     model.prompt = Some(Prompt {
         asking,
-        before: text.clone(),
-        line: Line::new(text),
+        before,
+        line: Line::new(if gap { text + " " } else { text }),
         error: None,
     });
 }
@@ -32,7 +35,12 @@ pub(super) fn modal(model: &mut Model, command: Command, effects: &mut Vec<Effec
     let palette_len = matches(model).len();
     match (&mut model.overlay, command) {
         (
-            Some(Overlay::Palette { .. } | Overlay::Help { .. } | Overlay::Leave { .. }),
+            Some(
+                Overlay::Palette { .. }
+                | Overlay::Help { .. }
+                | Overlay::Leave { .. }
+                | Overlay::Report(_),
+            ),
             Command::Dismiss,
         ) => model.overlay = None,
         (Some(Overlay::Palette { selected, .. }), Command::Down) => {
@@ -69,7 +77,7 @@ pub(super) fn modal(model: &mut Model, command: Command, effects: &mut Vec<Effec
             effects.push(Effect::Leave(Exit::Detach));
         }
         (Some(Overlay::Dialog(_)), _) => dialog(model, command, effects),
-        (None, Command::Accept) => accept(model),
+        (None, Command::Accept) => accept(model, effects),
         (None, Command::Dismiss) => dismiss(model, effects),
         _ => {}
     }
@@ -110,14 +118,23 @@ fn dialog(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
     }
 }
 
-fn accept(model: &mut Model) {
+fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(prompt) = &model.prompt else {
+        return;
+    };
+    let read = filter_of(model, prompt.line.value());
     let Some(prompt) = &mut model.prompt else {
         return;
     };
     match prompt.asking {
-        // Already in force, as typed, if it can be read.
-        Asking::Filter if prompt.error.is_some() => return,
-        Asking::Filter | Asking::LogFilter => {}
+        Asking::Filter => match read {
+            Ok(filter) => apply_filter(model, Some(filter), effects),
+            Err(error) => {
+                prompt.error = Some(error);
+                return;
+            }
+        },
+        Asking::LogFilter => {}
         Asking::Search => {
             prompt.line.value().clone_into(&mut model.reading.needle);
             model.reading.found = None;
@@ -135,6 +152,24 @@ fn dismiss(model: &mut Model, effects: &mut Vec<Effect>) {
             Asking::Search => {}
         }
     }
+}
+
+/// The filter that `text` is, if it can be read and names only paths that there are.
+fn filter_of(model: &Model, text: &str) -> Result<Filter, String> {
+    let filter: Filter = text
+        .parse()
+        .map_err(|error: FilterError| error.to_string())?;
+    let configured = model.config.paths.iter().map(|path| path.name.as_str());
+    let left = (model.overview.iter()).flat_map(|overview| &overview.paths);
+    let known = configured.chain(left.map(|row| row.name.as_str()));
+    check_paths(&filter, known).map_err(|error| error.to_string())?;
+    Ok(filter)
+}
+
+/// The last word may be the beginning of a key: it is not looked for as text before it is whole.
+fn half_typed(text: &str) -> bool {
+    let last = text.rsplit(' ').next().unwrap_or_default();
+    !last.is_empty() && KEYS.iter().any(|key| key.starts_with(last))
 }
 
 fn apply_filter(model: &mut Model, filter: Option<Filter>, effects: &mut Vec<Effect>) {
@@ -204,13 +239,18 @@ fn edit(model: &mut Model, requests: &[InputRequest], effects: &mut Vec<Effect>)
     };
     let text = prompt.line.value().to_owned();
     match prompt.asking {
-        Asking::Filter => match text.parse::<Filter>() {
-            Ok(filter) => {
-                prompt.error = None;
+        Asking::Filter => {
+            let read = filter_of(model, &text);
+            if let Some(prompt) = &mut model.prompt {
+                prompt.error = read.as_ref().err().cloned();
+            }
+            // While it cannot be read, the last one that could stays.
+            if let Ok(filter) = read
+                && !half_typed(&text)
+            {
                 apply_filter(model, Some(filter), effects);
             }
-            Err(error) => prompt.error = Some(error.to_string()),
-        },
+        }
         Asking::LogFilter => model.log_filter = text.trim().to_lowercase(),
         Asking::Search => {}
     }
@@ -222,19 +262,7 @@ pub(super) fn find(model: &mut Model, forward: bool) {
     if needle.is_empty() {
         return;
     }
-    let hits: Vec<usize> = views::runbook::lines(model)
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| {
-            let text: String = line
-                .spans
-                .iter()
-                .map(|span| span.content.as_ref())
-                .collect();
-            text.to_lowercase().contains(&needle)
-        })
-        .map(|(index, _)| index)
-        .collect();
+    let hits = views::runbook::hits(&views::runbook::lines(model), &needle);
     let next = match (model.reading.found, forward) {
         (None, _) => hits.iter().find(|hit| **hit >= model.reading.top),
         (Some(at), true) => hits.iter().find(|hit| **hit > at),

@@ -591,3 +591,48 @@ fn json_folds_where_the_cursor_is() {
     talk(&mut model, "+");
     assert_eq!(views::delivery::rows(&model).len(), rows.len());
 }
+
+#[test]
+fn a_filter_in_the_making_does_not_replace_the_one_in_force() {
+    let mut model = model(SIZE);
+    talk(&mut model, "2/state:dead\n");
+    talk(&mut model, "/");
+    assert_eq!(model.prompt.as_ref().unwrap().line.value(), "state:dead ");
+    for typed in ["pat", "h", ":", "cmr"] {
+        talk(&mut model, typed);
+        assert_eq!(model.deliveries.filter.to_string(), "state:dead", "{typed}");
+    }
+    // No such path: it says so, names the near one, and Enter stays.
+    talk(&mut model, "\n");
+    let error = model.prompt.as_ref().unwrap().error.clone().unwrap();
+    assert!(error.contains("cmr") && error.contains("crm"), "{error}");
+    update(&mut model, key("backspace"));
+    update(&mut model, key("backspace"));
+    talk(&mut model, "rm\n");
+    assert!(model.prompt.is_none());
+    assert_eq!(model.deliveries.filter.paths, ["crm"]);
+}
+
+#[test]
+fn a_replay_shows_its_report_and_its_end_is_told() {
+    let mut model = model(SIZE);
+    talk(&mut model, "7\n");
+    assert!(matches!(model.overlay, Some(Overlay::Report(_))));
+    assert_eq!(model.place, Place::Replays);
+    talk(&mut model, "\x1b1");
+    model.replaying = Some(fixture::batch().id);
+    let mut batch = fixture::batch();
+    batch.ended = Some(fixture::NOW);
+    answer(&mut model, Slot::Batches, Loaded::Batches(vec![batch]));
+    let toast = model.toast.clone().unwrap().text;
+    assert_eq!(toast, "replay 7: 14 delivered, 1 died again, 1 skipped");
+    assert_eq!(model.replaying, None);
+}
+
+#[test]
+fn a_difference_leads_to_its_deliveries() {
+    let mut model = model(SIZE);
+    talk(&mut model, "6\n\n");
+    assert_eq!(model.place, Place::Deliveries);
+    assert_eq!(model.deliveries.filter.to_string(), "key:1042");
+}

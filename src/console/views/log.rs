@@ -18,6 +18,8 @@ const COLUMNS: &[Column] = &[
     flex("who", 8, 28, 70),
 ];
 
+const PATH: usize = 3;
+
 /// Draws the screen.
 pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
     let lines: Vec<&LogRow> = model.shown_log().collect();
@@ -37,9 +39,10 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         area.height.saturating_sub(1),
     );
     let height = usize::from(area.height.saturating_sub(1));
+    let own = table::width_of(COLUMNS, area.width.saturating_sub(2).max(1), PATH) > 0;
     let rows: Vec<Row> = super::window(&lines, model.log_line.top, height)
         .map(|(index, row)| Row {
-            cells: cells(model, row),
+            cells: cells(model, row, own),
             selected: index == model.log_line.index,
             marked: false,
         })
@@ -57,7 +60,8 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
     pen.scrollbar(inner, model.log_line.top, lines.len());
 }
 
-fn cells(model: &Model, row: &LogRow) -> Vec<(String, Role)> {
+/// Where the path has no column of its own, it begins the text.
+fn cells(model: &Model, row: &LogRow, own: bool) -> Vec<(String, Role)> {
     let zone = model.config.site.timezone;
     let (glyph, _, role) = model.theme.severity(row.severity);
     let same_day = row.at.in_zone(zone, "%F") == model.now.in_zone(zone, "%F");
@@ -74,7 +78,13 @@ fn cells(model: &Model, row: &LogRow) -> Vec<(String, Role)> {
         (glyph.to_owned(), role),
         (row.kind.clone(), Role::Accent),
         (row.path.clone().unwrap_or_default(), Role::Text),
-        (row.text.clone(), text),
+        (
+            match &row.path {
+                Some(path) if !own => format!("{path}: {}", row.text),
+                _ => row.text.clone(),
+            },
+            text,
+        ),
         (
             row.delivery.map(|id| id.to_string()).unwrap_or_default(),
             Role::Dim,

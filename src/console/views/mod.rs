@@ -159,7 +159,9 @@ fn worker(model: &Model) -> (String, Role) {
             (_, true) => "as a service",
             _ => "elsewhere",
         };
-        format!("{} {word} {place}", glyph("●", "*"))
+        let place = if model.size.0 < 60 { "" } else { place };
+        let text = format!("{} {word} {place}", glyph("●", "*"));
+        text.trim_end().to_owned()
     };
     match watch::worker_state(&overview.worker, model.now) {
         WorkerState::Running => (up("running"), Role::Good),
@@ -175,49 +177,56 @@ fn header(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         return;
     }
     let zone = model.config.site.timezone;
-    let clock = model.now.in_zone(zone, "%H:%M %Z");
+    let clock = if area.width < 60 { "%H:%M" } else { "%H:%M %Z" };
+    let clock = model.now.in_zone(zone, clock);
     let clock_width = clock.len() as u16;
     let width = area.width;
+    // What is left out first where there is no room has the highest number.
     let mut pieces = vec![
-        (" midwatch ".to_owned(), Role::Header),
-        (format!(" {} ", model.config.site.name), Role::Title),
+        (4, " midwatch ".to_owned(), Role::Header),
+        (6, format!(" {} ", model.config.site.name), Role::Title),
     ];
     let (worker, role) = worker(model);
-    pieces.push((format!(" {worker} "), role));
+    pieces.push((0, format!(" {worker} "), role));
     if model.read_only {
-        pieces.push((" read-only ".to_owned(), Role::Warn));
+        pieces.push((3, " read-only ".to_owned(), Role::Warn));
     }
     if let Some(overview) = &model.overview {
         let sum = |f: fn(&PathRow) -> u64| -> u64 { overview.paths.iter().map(f).sum() };
         let rate = |n: u64| widgets::rate(n as f64 / 5.0);
         let waiting = widgets::count(sum(|row| row.counts.backlog()));
         let dead = sum(|row| row.counts.dead);
-        pieces.push((format!(" {waiting} wait "), Role::Text));
+        pieces.push((2, format!(" {waiting} wait "), Role::Text));
         if dead > 0 {
-            pieces.push((format!(" {} dead ", widgets::count(dead)), Role::Bad));
+            pieces.push((1, format!(" {} dead ", widgets::count(dead)), Role::Bad));
         }
         let traffic = format!(
             " in {} out {} /min ",
             rate(sum(|row| row.recent.accepted)),
             rate(sum(|row| row.recent.delivered))
         );
-        pieces.push((traffic, Role::Dim));
+        pieces.push((7, traffic, Role::Dim));
     }
     match model.others.as_slice() {
         [] => {}
-        [one] => pieces.push((format!(" {one} "), Role::Accent)),
-        many => pieces.push((format!(" {} others here ", many.len()), Role::Accent)),
+        [one] => pieces.push((5, format!(" {one} "), Role::Accent)),
+        many => pieces.push((5, format!(" {} others here ", many.len()), Role::Accent)),
     }
     let mut room = width.saturating_sub(clock_width + 2);
     let mut x = area.x;
-    for (text, role) in &pieces {
-        let cells = crate::visible::Visible::of(text).width() as u16;
-        if cells > room && x > area.x {
-            continue;
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    order.sort_by_key(|index| pieces[*index].0);
+    let mut shown = vec![false; pieces.len()];
+    for index in order {
+        let cells = crate::visible::Visible::of(&pieces[index].1).width() as u16;
+        if cells <= room || pieces[index].0 == 0 {
+            shown[index] = true;
+            room = room.saturating_sub(cells);
         }
-        let used = pen.text(x, area.y, room, text, *role);
-        x += used;
-        room -= used;
+    }
+    for ((_, text, role), _) in pieces.iter().zip(shown).filter(|(_, shown)| *shown) {
+        let end = area.right().saturating_sub(x);
+        x += pen.text(x, area.y, end, text, *role);
     }
     if width > clock_width + 12 {
         pen.right(area.x, area.y, width.saturating_sub(1), &clock, Role::Dim);
@@ -385,9 +394,16 @@ fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) -> Option<Position> {
         let room = area.width.saturating_sub(used);
         let at = input(pen, Rect::new(area.x + used, area.y, room, 1), &prompt.line);
         if let Some(error) = &prompt.error {
-            let used = used + crate::visible::width(prompt.line.value()) as u16 + 3;
-            let room = area.width.saturating_sub(used);
-            pen.text(area.x + used, area.y, room, error, Role::Bad);
+            // In full, above the line.
+            let lines = widgets::wrap(error, usize::from(area.width.saturating_sub(2)));
+            let rows = (lines.len() as u16).min(area.y);
+            let above = Rect::new(area.x, area.y - rows, area.width, rows);
+            pen.blank(above);
+            for (offset, line) in lines.iter().take(rows.into()).enumerate() {
+                let y = above.y + offset as u16;
+                let room = area.width.saturating_sub(1);
+                pen.text(area.x + 1, y, room, line, Role::Bad);
+            }
         }
         return at;
     }

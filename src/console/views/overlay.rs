@@ -10,6 +10,7 @@ use super::super::theme::Role;
 use super::super::update::{dialog_options, matches, screen_contexts, willing};
 use super::super::widgets::{self, Pen};
 use crate::control::action::{Action, Verdict};
+use crate::ids::BatchId;
 use crate::watch;
 
 /// Draws what lies over the screen; returns where the cursor is.
@@ -18,6 +19,10 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>) -> Option<Position> {
         Overlay::Palette { line, selected } => palette(model, pen, line, *selected),
         Overlay::Help { top } => {
             help(model, pen, *top);
+            None
+        }
+        Overlay::Report(batch) => {
+            report(model, pen, *batch);
             None
         }
         Overlay::Dialog(dialog) => confirm(model, pen, dialog),
@@ -196,6 +201,63 @@ fn leave(model: &Model, pen: &mut Pen<'_>, armed: bool, suspend: bool) {
             );
         }
         y += 1;
+    }
+}
+
+/// What a replay was to do, and what came of it so far.
+fn report(model: &Model, pen: &mut Pen<'_>, id: BatchId) {
+    let Some(batch) = model.batches.iter().find(|batch| batch.id == id) else {
+        return;
+    };
+    let zone = model.config.site.timezone;
+    let when = |at| watch::when(at, model.now, zone);
+    let n = watch::grouped;
+    let mut lines = vec![
+        (batch.scope.clone(), Role::Text),
+        (
+            format!("begun {} by {}", when(batch.created), batch.actor),
+            Role::Dim,
+        ),
+        (
+            format!("{} first, then {} a second", batch.canary, batch.pace),
+            Role::Dim,
+        ),
+        (format!("{:>7}  in all", n(batch.total)), Role::Title),
+        (format!("{:>7}  delivered", n(batch.delivered)), Role::Good),
+        (
+            format!("{:>7}  died again", n(batch.died)),
+            if batch.died > 0 { Role::Bad } else { Role::Dim },
+        ),
+        (
+            format!("{:>7}  skipped: they had moved on", n(batch.skipped)),
+            Role::Dim,
+        ),
+        (format!("{:>7}  under way", n(batch.released)), Role::Busy),
+        (
+            format!("{:>7}  not yet released", n(batch.pending)),
+            Role::Dim,
+        ),
+    ];
+    lines.extend(batch.reason.iter().map(|why| (why.clone(), Role::Bad)));
+    lines.extend(
+        batch
+            .ended
+            .map(|at| (format!("ended {}", when(at)), Role::Text)),
+    );
+    let width = 76.min(model.size.0);
+    let lines: Vec<(String, Role)> = lines
+        .into_iter()
+        .flat_map(|(text, role)| {
+            widgets::wrap(&text, usize::from(width.saturating_sub(4)))
+                .into_iter()
+                .map(move |line| (line, role))
+        })
+        .collect();
+    let area = middle(model, width, lines.len() as u16 + 2);
+    let inner = pen.window(area, &format!("Replay {}", id.0));
+    for (offset, (text, role)) in lines.iter().enumerate().take(inner.height.into()) {
+        let room = inner.width.saturating_sub(2);
+        pen.text(inner.x + 1, inner.y + offset as u16, room, text, *role);
     }
 }
 

@@ -25,6 +25,20 @@ pub fn lines(model: &Model) -> Vec<Line<'static>> {
     }
 }
 
+/// The lines that hold `needle` (lower case).
+pub fn hits(lines: &[Line<'_>], needle: &str) -> Vec<usize> {
+    let holds = |line: &Line<'_>| {
+        let text: String = line
+            .spans
+            .iter()
+            .map(|span| span.content.as_ref())
+            .collect();
+        text.to_lowercase().contains(needle)
+    };
+    let found = lines.iter().enumerate().filter(|(_, line)| holds(line));
+    found.map(|(index, _)| index).collect()
+}
+
 fn style(theme: Theme, part: Part) -> Style {
     let role = |role| theme.style(role);
     match part {
@@ -54,10 +68,11 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         (reading.about.clone(), Role::Title),
     ];
     if !reading.needle.is_empty() {
-        let found = if reading.found.is_some() {
-            ""
-        } else {
-            " (not found)"
+        let hits = hits(&lines, &reading.needle.to_lowercase());
+        let at = hits.iter().position(|hit| Some(*hit) == reading.found);
+        let found = match at {
+            Some(at) => format!(" ({} of {})", at + 1, hits.len()),
+            None => " (not found)".to_owned(),
         };
         pieces.push((
             format!("   search: {}{found}", reading.needle),
