@@ -427,6 +427,19 @@ fn commands_act_through_the_worker_and_without_one_for_the_next() {
 }
 
 #[test]
+fn a_configuration_file_that_is_gone_stops_nobody_who_looks() {
+    let place = Place::new();
+    let _worker = place.worker(&[]);
+    std::fs::remove_file(place.folder.path().join("midwatch.toml")).unwrap();
+    let output = place.run(&["status", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the worker last applied"), "{said}");
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hash = status["overview"]["config"].as_str().unwrap();
+    assert!(hash.len() == 16 && u64::from_str_radix(hash, 16).is_ok());
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let place = Place::new();
     let _worker = place.worker(&[]);

@@ -91,9 +91,11 @@ impl Context {
     }
 }
 
-/// The configuration that was applied last, from the database that a broken file still names (or the default one).
+/// The configuration that was applied last, from the database that a broken file still names (or the default one
+/// beside it, also where there is no file).
 fn last_known(file: &Path) -> Option<Config> {
-    let text = std::fs::read_to_string(file).ok()?;
+    // A file that is gone says as little as a broken one: then it is the default database beside it.
+    let text = std::fs::read_to_string(file).unwrap_or_default();
     let named = text.parse::<toml::Table>().ok().and_then(|table| {
         let database = table.get("site")?.get("database")?.as_str()?;
         Some(database.to_owned())

@@ -10,8 +10,8 @@ use crate::time::{Clock, Timestamp, short};
 /// Lists deliveries, newest first.
 ///
 /// With --json one object a line: id, path, state, kind, source, event_id, subject, order_key, generation, charged,
-/// attempts, accepted_at, due_at, changed_at, last_class, last_status, reason, fingerprint; times in milliseconds since
-/// 1970.
+/// attempts, accepted_at, due_at, changed_at, last_class, last_status, reason, fingerprint (the 8 hex digits that group:
+/// takes); times in milliseconds since 1970.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which, for example: path:crm state:dead newer:2h

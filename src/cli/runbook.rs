@@ -91,6 +91,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
             }
         }
         What::List { json: false } => {
+            if books.is_empty() {
+                out::say(
+                    "no runbooks: put markdown files into runbooks/ beside the configuration (`midwatch init` writes some)",
+                )?;
+                return Ok(super::OK);
+            }
             let rows: Vec<Vec<String>> = (books.iter().map(entry))
                 .map(|entry| vec![entry.name, entry.title, entry.paths.join(", ")])
                 .collect();
@@ -107,6 +113,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
                 .cloned()
                 .or_else(|| runbook::shipped(name));
             let Some(book) = book else {
+                if config.path(name).is_some() {
+                    anyhow::bail!(
+                        "the path {0} has no runbook: set `runbook` in [paths.{0}] to a file",
+                        Visible::of(name)
+                    );
+                }
                 anyhow::bail!(
                     "there is no runbook {}: `midwatch runbook list` shows them",
                     Visible::of(name)

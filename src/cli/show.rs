@@ -17,7 +17,7 @@ use crate::visible::Visible;
 /// With --json one object: row (as in `deliveries`), origin, event_time, content_type, event_key, schema_version,
 /// extensions, attempts, siblings, behind, blocks, log; data as text, or data_base64 where it is not UTF-8 (both null
 /// once pruned). In an attempt: generation, number, started_at, duration_ms, class, status, charged, error, method, url,
-/// key, answer_headers, answer_truncated, config; answers: what each attempt's receiver said, as text.
+/// key, answer_headers, answer_truncated, config (16 hex digits); answers: what each attempt's receiver said, as text.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The delivery, as EVENT-N.

@@ -15,6 +15,7 @@ use super::action::{Action, Actor, Done, Refused, Submission};
 use super::escalate;
 use super::wire::{SendOutcome, SendReceipt};
 use crate::config::live::Live;
+use crate::config::model::Config;
 use crate::event::envelope;
 use crate::ids::{BatchId, DeliveryId, PathId};
 use crate::ingest::Intake;
@@ -62,6 +63,8 @@ pub struct Actions {
 struct Inner {
     store: Store,
     live: Live,
+    /// What the worker started with.
+    begun: Arc<Config>,
     intake: Intake,
     /// None: no worker runs here, the lock was taken for one command.
     orders: Option<mpsc::Sender<Order>>,
@@ -71,9 +74,11 @@ struct Inner {
 impl Actions {
     pub(super) fn new(store: Store, live: Live, orders: Option<mpsc::Sender<Order>>) -> Self {
         let intake = Intake::new(store.clone(), live.clone());
+        let begun = live.borrow().config.clone();
         Self {
             inner: Arc::new(Inner {
                 store,
+                begun,
                 live,
                 intake,
                 orders,

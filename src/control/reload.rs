@@ -17,18 +17,25 @@ pub(super) fn refuse(wrong: &[impl Display]) -> Refused {
     Refused { text }
 }
 
-/// What `new` changes, one line each; names only.
-pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
+/// What `new` changes, one line each; names only. `begun` is what the worker started with: what is only read then is
+/// compared with it, since it is still in force.
+pub(super) fn changes(begun: &Config, old: &Config, new: &Config) -> Vec<String> {
     let mut out = Vec::new();
-    if old.site.database != new.site.database {
-        out.push("site.database changed: takes effect with the next worker".to_owned());
-    }
-    if old.site.logs != new.site.logs || old.site.group != new.site.group {
-        out.push("site.logs or site.group changed: takes effect with the next worker".to_owned());
-    }
-    if old.ingest.listen != new.ingest.listen {
-        out.push("ingest.listen changed: takes effect with the next worker".to_owned());
-    }
+    let mut at_start = |what: &str, differs: &dyn Fn(&Config, &Config) -> bool| {
+        if differs(old, new) {
+            let effect = if differs(begun, new) {
+                "takes effect with the next worker"
+            } else {
+                "it is again what the running worker has"
+            };
+            out.push(format!("{what} changed: {effect}"));
+        }
+    };
+    at_start("site.database", &|a, b| a.site.database != b.site.database);
+    at_start("site.logs or site.group", &|a, b| {
+        a.site.logs != b.site.logs || a.site.group != b.site.group
+    });
+    at_start("ingest.listen", &|a, b| a.ingest.listen != b.ingest.listen);
     let parts = [
         ("site", differs(&old.site, &new.site)),
         ("ingest", differs(&old.ingest, &new.ingest)),

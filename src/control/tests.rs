@@ -597,6 +597,21 @@ async fn a_good_file_is_applied_and_a_bad_one_refused_while_the_old_goes_on() {
     client.submit(submission(Action::Reload)).await.unwrap();
     assert!(worker.live().borrow().id("calm").is_some());
 
+    let elsewhere = CONFIG.replace("127.0.0.1:0", "127.0.0.1:1");
+    for (text, effect) in [
+        (elsewhere.as_str(), "takes effect with the next worker"),
+        (CONFIG, "again what the running worker has"),
+        (
+            &CONFIG.replace("[paths.quiet]", "[paths.calm]"),
+            "path calm added",
+        ),
+    ] {
+        std::fs::write(place.file(), text).unwrap();
+        let notes = client.preview(Action::Reload).await.unwrap().notes;
+        assert!(notes.iter().any(|note| note.contains(effect)), "{notes:?}");
+        client.submit(submission(Action::Reload)).await.unwrap();
+    }
+
     std::fs::write(place.file(), CONFIG.replace("owner", "onwer")).unwrap();
     let refused = client.submit(submission(Action::Reload)).await.unwrap_err();
     assert!(refused.text.contains("onwer"), "{refused}");

@@ -70,6 +70,8 @@ pub struct Worker {
 struct Inner {
     store: Store,
     live: watch::Sender<Arc<Runtime>>,
+    /// What it started with.
+    begun: Arc<Config>,
     outbound: Outbound,
     database: PathBuf,
     service: bool,
@@ -151,7 +153,8 @@ impl Worker {
             .heartbeat("running", Some(address.to_string()))
             .await?;
 
-        let (live, watched) = watch::channel(Arc::new(Runtime::new(Arc::new(config), numbers)));
+        let begun = Arc::new(config);
+        let (live, watched) = watch::channel(Arc::new(Runtime::new(begun.clone(), numbers)));
         let (orders, ordered) = mpsc::channel(64);
         let actions = Actions::new(store.clone(), watched.clone(), Some(orders));
         let inside = Inside {
@@ -163,6 +166,7 @@ impl Worker {
                 outbound: Outbound::new(watched.clone()),
                 store: store.clone(),
                 live,
+                begun,
                 database,
                 service,
                 address,
@@ -252,7 +256,7 @@ impl Worker {
             .await
             .map_err(|_| refused("the configuration could not be read"))?
             .map_err(|wrong| reload::refuse(&wrong))?;
-        let changed = reload::changes(&old, &loaded.config).join("; ");
+        let changed = reload::changes(&self.inner.begun, &old, &loaded.config).join("; ");
         let numbers = self.inner.store.configure(&loaded.config).await?;
         tracing::info!(kind = "reload", changed = ?changed, "configuration applied");
         let runtime = Runtime::new(Arc::new(loaded.config), numbers);

@@ -250,3 +250,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_mistyped_path_and_an_endless_filter_are_refused_with_words() {
+    let known = ["crm", "page/slack:ops"];
+    let check = |text: &str| {
+        let filter: Filter = text.parse().unwrap();
+        check_paths(&filter, known.into_iter()).map_err(|wrong| wrong.to_string())
+    };
+    assert_eq!(check("state:dead"), Ok(()));
+    assert_eq!(check("path:crm,\"page/slack:ops\""), Ok(()));
+    for (text, words) in [
+        ("path:cmr", "there is no path called cmr: did you mean crm?"),
+        ("path:crm,nope", "there is no path called nope"),
+    ] {
+        assert_eq!(check(text), Err(words.to_owned()));
+    }
+    let long = "x".repeat(MAX_LENGTH + 1).parse::<Filter>().unwrap_err();
+    assert!(long.to_string().contains("1001 characters"), "{long}");
+    let twice: Filter = "id:5-1,5-1 id:5-1".parse().unwrap();
+    assert_eq!(twice.words(), "deliveries 5-1");
+}

@@ -251,8 +251,26 @@ pub struct Overview {
     pub foreign_host: Option<String>,
     /// What the store cannot do now, in words (disk full, I/O error, corruption).
     pub trouble: Option<String>,
-    /// The hash of the configuration in force.
+    /// The hash of the configuration in force; in JSON 16 hex digits.
+    #[serde(serialize_with = "hash_digits")]
     pub config: i64,
+}
+
+/// 64 bits as text: many languages read a number of that size as another one.
+fn hash_digits<S: serde::Serializer>(hash: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{hash:016x}"))
+}
+
+/// The short form of a group, as screens show it.
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn group_digits<S: serde::Serializer>(
+    group: &Option<Fingerprint>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match group {
+        Some(group) => serializer.collect_str(group),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// One delivery in a list.
@@ -292,7 +310,8 @@ pub struct DeliveryRow {
     pub last_status: Option<u16>,
     /// Why it stands where it stands.
     pub reason: Option<String>,
-    /// The group of its failure.
+    /// The group of its failure; in JSON the 8 hex digits that `group:` takes.
+    #[serde(serialize_with = "group_digits")]
     pub fingerprint: Option<Fingerprint>,
 }
 
@@ -328,7 +347,8 @@ pub struct AttemptRow {
     pub answer_body: Vec<u8>,
     /// The answer was longer.
     pub answer_truncated: bool,
-    /// Hash of its configuration.
+    /// Hash of its configuration; in JSON 16 hex digits.
+    #[serde(serialize_with = "hash_digits")]
     pub config: i64,
 }
 

@@ -79,7 +79,7 @@ impl Actions {
             .map_err(|_| refused("the configuration could not be read"))?
             .map_err(|wrong| reload::refuse(&wrong))?;
         let mut preview = plain("apply the configuration file".into());
-        preview.notes = reload::changes(&runtime.config, &loaded.config);
+        preview.notes = reload::changes(&self.inner.begun, &runtime.config, &loaded.config);
         let overview = self.overview().await?;
         preview.notes.extend(
             (overview.paths.iter())
