@@ -257,6 +257,10 @@ pub struct Overview {
 }
 
 /// 64 bits as text: many languages read a number of that size as another one.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes the field by reference"
+)]
 fn hash_digits<S: serde::Serializer>(hash: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{hash:016x}"))
 }
