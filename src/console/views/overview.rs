@@ -78,10 +78,22 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         } else {
             0
         };
-        for (offset, index) in (top..troubles).take(shown).enumerate() {
-            let y = area.y + 1 + offset as u16;
-            trouble(model, pen, Rect::new(area.x, y, area.width, 1), index);
+        // Where rows are left over, the worst get a second one for what does not fit into theirs.
+        let mut spare = room - shown;
+        let mut y = area.y + 1;
+        for index in (top..troubles).take(shown) {
+            let wants = trouble_lines(model, area.width, index).len().clamp(1, 2);
+            let rows = if wants > 1 && spare > 0 { 2 } else { 1 };
+            spare -= rows - 1;
+            trouble(
+                model,
+                pen,
+                Rect::new(area.x, y, area.width, rows as u16),
+                index,
+            );
+            y += rows as u16;
         }
+        let used = y - area.y;
         if troubles > shown {
             let more = format!("{} of {troubles}", shown.min(troubles));
             pen.right(
@@ -92,7 +104,7 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
                 Role::Dim,
             );
         }
-        area = below(area, shown as u16 + 1);
+        area = below(area, used);
         if usize::from(area.height) > paths + 1 {
             area = below(area, 1);
         }
@@ -138,6 +150,16 @@ fn below(area: Rect, rows: u16) -> Rect {
     Rect::new(area.x, area.y + rows, area.width, area.height - rows)
 }
 
+/// The cells before a trouble's words.
+fn indent(width: u16) -> u16 {
+    if width >= 60 { 12 } else { 3 }
+}
+
+fn trouble_lines(model: &Model, width: u16, index: usize) -> Vec<String> {
+    let room = width.saturating_sub(1 + indent(width));
+    widgets::wrap(&model.troubles[index].words, usize::from(room))
+}
+
 fn trouble(model: &Model, pen: &mut Pen<'_>, area: Rect, index: usize) {
     let trouble = &model.troubles[index];
     let selected = model.chosen.index == index;
@@ -159,8 +181,20 @@ fn trouble(model: &Model, pen: &mut Pen<'_>, area: Rect, index: usize) {
     } else {
         Role::Text
     };
-    pieces.push((trouble.words.clone(), role));
+    let indent = indent(area.width);
+    let lines = trouble_lines(model, area.width, index);
+    let second = area.height > 1 && lines.len() > 1;
+    pieces.push(if second {
+        (lines[0].clone(), role)
+    } else {
+        (trouble.words.clone(), role)
+    });
     pen.pieces(area.x, area.y, area.width.saturating_sub(1), &pieces);
+    if second {
+        let rest = lines[1..].join(" ");
+        let room = area.width.saturating_sub(1 + indent);
+        pen.text(area.x + indent, area.y + 1, room, &rest, role);
+    }
     if selected {
         pen.over(area.intersection(pen.buffer.area), Role::Selected);
     }

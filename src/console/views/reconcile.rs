@@ -17,18 +17,15 @@ const COLUMNS: &[Column] = &[
     flex("job", 9, 24, 99),
     fixed("state", 11, 98),
     flex("last run", 8, 16, 85),
-    number("left", 6, 60),
-    number("right", 6, 60),
-    number("compared", 8, 40),
-    number("missing L", 9, 70),
-    number("missing R", 9, 70),
+    flex("compared", 11, 16, 40),
+    flex("missing", 14, 34, 70),
     number("differ", 6, 75),
     number("drift", 6, 95),
     flex("against the limits", 12, 24, 50),
     flex("runs, newest last", 12, 40, 30),
 ];
-const BAR: usize = 10;
-const RUNS: usize = 11;
+const BAR: usize = 7;
+const RUNS: usize = 8;
 
 /// Lines below the table that describe the selected job.
 const DETAIL: usize = 8;
@@ -145,21 +142,63 @@ fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Rol
             ),
             Role::Dim,
         ),
-        number(|run| run.counts[0]),
-        number(|run| run.counts[1]),
-        number(|run| run.compared),
-        number(|run| run.only_second),
-        number(|run| run.only_first),
+        (run.map_or_else(String::new, compared), Role::Text),
+        (
+            run.map_or_else(String::new, |run| missing(job, run)),
+            Role::Text,
+        ),
         number(|run| run.differing),
         (drift.map_or_else(|| "?".to_owned(), percent), role),
         (
             drift.map_or_else(String::new, |drift| {
-                progress(drift / full, bar, model.theme.ascii)
+                gauge(
+                    drift / full,
+                    [job.warn, job.critical].map(|limit| limit / full),
+                    bar,
+                    model.theme.ascii,
+                )
             }),
             role,
         ),
         (drift_line(model, job, width), Role::Busy),
     ]
+}
+
+fn compared(run: &RunRow) -> String {
+    let all = run.compared + run.only_first + run.only_second;
+    format!(
+        "{} of {}",
+        widgets::count(run.compared),
+        widgets::count(all)
+    )
+}
+
+/// What is missing where, by the systems' names.
+fn missing(job: &Job, run: &RunRow) -> String {
+    let sides = [(1, run.only_first), (0, run.only_second)];
+    let parts: Vec<String> = sides
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(side, count)| format!("in {} {}", job.sides[side].system, widgets::count(count)))
+        .collect();
+    if parts.is_empty() {
+        "none".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// A bar with the limits marked on it, all as shares of its length.
+fn gauge(share: f64, limits: [f64; 2], width: usize, ascii: bool) -> String {
+    let mark = if ascii { '|' } else { '│' };
+    let mut cells: Vec<char> = progress(share, width, ascii).chars().collect();
+    for limit in limits {
+        let at = (limit.clamp(0.0, 1.0) * width as f64).round() as usize;
+        if let Some(cell) = cells.get_mut(at.min(width.saturating_sub(1))) {
+            *cell = mark;
+        }
+    }
+    cells.into_iter().collect()
 }
 
 fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
@@ -198,7 +237,15 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
         let full = (job.critical * 2.0).max(1e-9);
         lines.push(vec![
             (format!(" drift {:>6} ", percent(drift)), role),
-            (progress(drift / full, room, model.theme.ascii), role),
+            (
+                gauge(
+                    drift / full,
+                    [job.warn, job.critical].map(|limit| limit / full),
+                    room,
+                    model.theme.ascii,
+                ),
+                role,
+            ),
             (format!(" of {}", percent(full)), Role::Dim),
         ]);
         lines.push(vec![
@@ -214,14 +261,11 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
         Some(run) => {
             lines.push(vec![(
                 format!(
-                    " {} on {} only, {} on {} only, {} differ, {} in grace, of {}",
-                    run.only_first,
-                    job.sides[0].system,
-                    run.only_second,
-                    job.sides[1].system,
+                    " missing {}; {} differ, {} in grace; compared {}",
+                    missing(job, run),
                     run.differing,
                     run.skipped,
-                    run.compared + run.only_first + run.only_second,
+                    compared(run),
                 ),
                 Role::Text,
             )]);
@@ -242,9 +286,9 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
 }
 
 const DIFFERENCES: &[Column] = &[
-    flex("key", 10, 32, 99),
+    flex("key", 10, 20, 99),
     flex("what", 12, 22, 95),
-    flex("field", 8, 20, 80),
+    flex("field", 8, 14, 80),
     flex("first", 10, 80, 90),
     flex("second", 10, 80, 91),
 ];
@@ -271,7 +315,7 @@ pub(super) fn draw_differences(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             model.differences.len()
         );
         pen.text(area.x + 1, area.y, area.width, &heading, Role::Title);
-        let sides = format!("first: {}   second: {}", sides[0], sides[1]);
+        let sides = format!("first is {}, second is {}", sides[0], sides[1]);
         if area.height > 1 {
             pen.text(area.x + 1, area.y + 1, area.width, &sides, Role::Dim);
         }
