@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::out;
-use crate::config::model::{Auth, Config, SecretRef};
+use crate::config::model::Config;
 use crate::config::secret;
 use crate::store::Reader;
 use crate::store::view::{Lock, WorkerRow};
@@ -175,36 +175,17 @@ fn unreadable(error: &str) -> Finding {
 }
 
 fn secrets(config: &Config) -> Vec<Finding> {
-    let mut all: Vec<(String, &SecretRef)> = Vec::new();
-    if let Some(token) = &config.ingest.token {
-        all.push(("ingest.token".to_owned(), token));
-    }
-    for (name, system) in &config.systems {
-        let at = format!("systems.{name}.auth");
-        match &system.auth {
-            Auth::None => {}
-            Auth::Bearer(one) | Auth::Header(_, one) => all.push((at, one)),
-            Auth::Basic(user, password) => {
-                all.push((at.clone(), user));
-                all.push((at, password));
-            }
-        }
-        for one in system.hooks.iter().flat_map(|hooks| &hooks.secrets) {
-            all.push((format!("systems.{name}.hooks"), one));
-        }
-    }
-    for (name, channel) in &config.channels {
-        all.push((format!("channel {name}"), &channel.webhook));
-    }
-    let wrong: Vec<Finding> = (all.iter())
-        .filter_map(|(at, one)| secret::read(one).err().map(|error| (at, error)))
-        .map(|(at, error)| {
+    let wrong: Vec<Finding> = (secret::unreadable(config).into_iter())
+        .map(|words| {
             let next = "this user must be able to read it, and nobody else: chmod 600, or set the variable";
-            bad("secrets", Level::Critical, format!("{at}: {error}"), next)
+            bad("secrets", Level::Critical, words, next)
         })
         .collect();
     if wrong.is_empty() {
-        vec![fine("secrets", format!("{} can be read", all.len()))]
+        vec![fine(
+            "secrets",
+            format!("{} can be read", secret::all(config).len()),
+        )]
     } else {
         wrong
     }

@@ -17,7 +17,7 @@ use crate::watch::{Trouble, path_state, worker_state, wrong_now};
 /// With --json one object: severity (ok, warning, critical), wrong (severity, about, words, path, job, runbook), and
 /// overview: at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered, pause, breaker,
 /// minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, log, foreign_host,
-/// trouble, config (its hash, 16 hex digits); times in milliseconds since 1970, durations in milliseconds.
+/// trouble, unreadable, config (its hash, 16 hex digits); times in milliseconds since 1970, durations in milliseconds.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One JSON object.

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::model::SecretRef;
+use super::model::{Auth, Config, SecretRef};
 
 /// The largest secret file, in bytes: a key, not a document.
 const LARGEST: u64 = 64 * 1024;
@@ -150,6 +150,40 @@ fn shell(file: &Path) -> String {
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
+}
+
+/// Every secret that a configuration names, with the place that names it.
+pub fn all(config: &Config) -> Vec<(String, &SecretRef)> {
+    let mut all: Vec<(String, &SecretRef)> = Vec::new();
+    if let Some(token) = &config.ingest.token {
+        all.push(("ingest.token".to_owned(), token));
+    }
+    for (name, system) in &config.systems {
+        let at = format!("systems.{name}.auth");
+        match &system.auth {
+            Auth::None => {}
+            Auth::Bearer(one) | Auth::Header(_, one) => all.push((at, one)),
+            Auth::Basic(user, password) => {
+                all.push((at.clone(), user));
+                all.push((at, password));
+            }
+        }
+        for one in system.hooks.iter().flat_map(|hooks| &hooks.secrets) {
+            all.push((format!("systems.{name}.hooks"), one));
+        }
+    }
+    for (name, channel) in &config.channels {
+        all.push((format!("channel {name}"), &channel.webhook));
+    }
+    all
+}
+
+/// The secrets of a configuration that cannot be read by this process, in words that name place and reason.
+pub fn unreadable(config: &Config) -> Vec<String> {
+    all(config)
+        .into_iter()
+        .filter_map(|(at, one)| read(one).err().map(|error| format!("{at}: {error}")))
+        .collect()
 }
 
 #[cfg(test)]

@@ -182,6 +182,7 @@ pub fn overview() -> Overview {
         log: (1..=4).map(log).collect(),
         foreign_host: None,
         trouble: None,
+        unreadable: Vec::new(),
         config: 1,
     }
 }

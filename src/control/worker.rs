@@ -408,6 +408,7 @@ impl Worker {
     }
 
     async fn live_on(&self) {
+        let mut unreadable = None;
         let mut ticks = tokio::time::interval(HEARTBEAT);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -419,6 +420,24 @@ impl Worker {
             if let Err(error) = self.inner.store.heartbeat("running", listening).await {
                 tracing::warn!(%error, "no sign of life could be written");
             }
+            self.check_secrets(&mut unreadable).await;
+        }
+    }
+
+    /// Looks whether every secret can be read, and says so where that changed since `known`.
+    async fn check_secrets(&self, known: &mut Option<Vec<String>>) {
+        let config = self.inner.live.borrow().config.clone();
+        let looked =
+            tokio::task::spawn_blocking(move || crate::config::secret::unreadable(&config));
+        let Ok(found) = looked.await else { return };
+        if known.as_ref() == Some(&found) || self.inner.store.set_unreadable(&found).await.is_err()
+        {
+            return;
+        }
+        let before = known.replace(found.clone()).unwrap_or_default();
+        for words in found.iter().filter(|words| !before.contains(words)) {
+            let text = format!("a secret cannot be read, {words}");
+            self.log(Severity::Warning, "secret", text).await;
         }
     }
 

@@ -449,6 +449,13 @@ impl Store {
         .await
     }
 
+    /// Keeps which secrets the worker cannot read, in words, for those who look.
+    pub async fn set_unreadable(&self, secrets: &[String]) -> Result<(), StoreError> {
+        let list = serde_json::json!(secrets).to_string();
+        self.call(move |work| Ok(super::load::set_meta(work.connection, "unreadable", &list)?))
+            .await
+    }
+
     /// Pauses a path, or ends its pause, with the line that says why.
     pub async fn set_pause(
         &self,

@@ -70,6 +70,9 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         log: log_page(connection, None, LOG_LINES)?,
         foreign_host: None,
         trouble: None,
+        unreadable: meta_text(connection, "unreadable")?
+            .and_then(|list| serde_json::from_str(&list).ok())
+            .unwrap_or_default(),
         config: meta(connection, "config")?.unwrap_or(0),
     })
 }

@@ -251,6 +251,8 @@ pub struct Overview {
     pub foreign_host: Option<String>,
     /// What the store cannot do now, in words (disk full, I/O error, corruption).
     pub trouble: Option<String>,
+    /// Secrets that the worker cannot read, in words: what needs them is refused or not sent.
+    pub unreadable: Vec<String>,
     /// The hash of the configuration in force; in JSON 16 hex digits.
     #[serde(serialize_with = "hash_digits")]
     pub config: i64,

@@ -288,6 +288,16 @@ fn store_troubles(overview: &Overview) -> Vec<Trouble> {
             Visible::of(text).into_string(),
         ));
     }
+    for words in &overview.unreadable {
+        all.push(bare(
+            Severity::Critical,
+            About::Worker,
+            format!(
+                "a secret cannot be read, what needs it is refused: {}",
+                line(words, 160)
+            ),
+        ));
+    }
     if let Some(host) = &overview.foreign_host {
         all.push(bare(
             Severity::Critical,

@@ -215,3 +215,17 @@ fn a_removed_path_with_a_backlog_is_named_with_what_to_do() {
     let words = "path ok was removed from the configuration; 109,623 deliveries wait for its return or for `midwatch cancel path:ok`";
     assert!(all.iter().any(|trouble| trouble.words == words), "{all:?}");
 }
+
+#[test]
+fn an_unreadable_secret_is_critical() {
+    let mut overview = overview();
+    overview.unreadable = vec!["systems.shop.hooks: hook.key is empty".into()];
+    let all = wrong_now(&overview, &config());
+    let words =
+        "a secret cannot be read, what needs it is refused: systems.shop.hooks: hook.key is empty";
+    assert!(
+        all.iter()
+            .any(|trouble| trouble.words == words && trouble.severity == Severity::Critical),
+        "{all:?}"
+    );
+}
