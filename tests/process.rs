@@ -403,6 +403,12 @@ fn commands_act_through_the_worker_and_without_one_for_the_next() {
     assert!(complaint.contains("--yes"), "{complaint}");
     let _worker = place.worker(&[]);
     place.delivered(5);
+    // The receiver has them all; the last may not be settled yet.
+    until("five settled", || {
+        place
+            .ok(&[&risky[..], &["--dry-run"]].concat())
+            .contains("5 concerned")
+    });
     let replay = place.ok(&[
         "replay",
         "--filter",
