@@ -279,6 +279,7 @@ fn ours_turns(runtime: &Runtime, store: &Store, path: PathId, count: usize) -> f
                     delivery: claim.delivery,
                     fence: claim.fence,
                     attempt: Some(Attempt {
+                        steps: Vec::new(),
                         started_at: claim.accepted_at,
                         duration: Duration::from_millis(3),
                         class: Class::Delivered,

@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod logging;
 pub mod queue;
 pub mod reconcile;
+pub mod record;
 pub mod runbook;
 pub mod sandbox;
 pub mod store;

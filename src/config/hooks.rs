@@ -39,6 +39,8 @@ pub(super) fn hooks(section: &Section<'_>, base: &Path, public_url: bool) -> Opt
         recipe,
         secrets: secrets?,
         mapping: mapping?,
+        exclude: Vec::new(),
+        watch: false,
     })
 }
 

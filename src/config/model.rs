@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::queue::model::Class;
+use crate::record::map::{RecordMap, Shape};
+use crate::time::Timestamp;
 
 /// A whole `midwatch.toml`, checked.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub struct Site {
     pub logs: PathBuf,
     /// Unix group that may read and act beside the owner.
     pub group: Option<String>,
+    /// Records created before this are adopted (ids, agreed values), never sent of themselves.
+    pub live_from: Option<Timestamp>,
 }
 
 /// `[ingest]`.
@@ -91,6 +95,8 @@ pub struct Retention {
     pub delivered: Duration,
     /// Log and audit rows are pruned after this.
     pub log: Duration,
+    /// Records that nothing has happened to for so long are forgotten: ids, agreed values, story. None: never.
+    pub ledger: Option<Duration>,
 }
 
 /// Where a secret is read from; never the secret itself.
@@ -119,9 +125,101 @@ pub struct System {
     pub hooks: Option<Hooks>,
     /// Its events may also come unsigned, by `POST /events`, although it has hooks.
     pub accepts_events: bool,
+    /// The preset that it was read over.
+    pub preset: Option<String>,
+    /// Its record types, by name.
+    pub records: BTreeMap<String, Arc<RecordMap>>,
+    /// What its events are worth.
+    pub trust: Trust,
+    /// Record types that are asked for by listing, for systems without webhooks: (type, interval).
+    pub poll: Vec<(String, Duration)>,
+    /// The vendor's headers that say how much of the budget is left.
+    pub limit_headers: Option<LimitHeaders>,
+    /// Outgoing requests are signed with this, in the way of Standard Webhooks.
+    pub sign: Option<SecretRef>,
+    /// Extra headers of every request to it (an API version), fixed texts.
+    pub headers: Vec<(String, String)>,
+    /// How the vendor lists and enables its webhooks; none where it cannot be asked.
+    pub webhooks: Option<Webhooks>,
+    /// The vendor's status page.
+    pub status: Option<String>,
+    /// A cheap request that shows that address and credentials work: a GET, relative to `url`.
+    pub probe: Option<String>,
+}
+
+/// What a system's events are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// The event carries the record.
+    #[default]
+    Event,
+    /// The event only says which record changed: it is read before it is delivered.
+    Refetch,
+}
+
+/// Headers of an answer that speak of the rate budget; names lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitHeaders {
+    /// How many requests are left in the window.
+    pub remaining: String,
+    /// When the window ends; none: after the configured window.
+    pub reset: Option<String>,
+    /// How `reset` is written.
+    pub reset_unit: ResetUnit,
+}
+
+/// How the end of a rate window is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetUnit {
+    /// Seconds from now.
+    Seconds,
+    /// Milliseconds from now.
+    Millis,
+    /// Unix seconds.
+    UnixSeconds,
+}
+
+/// How a vendor's webhooks are listed and enabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Lists them; `answer` leads to the array.
+    pub list: Shape,
+    /// JSON Pointer to one's id.
+    pub id: String,
+    /// JSON Pointer to the address it calls.
+    pub address: String,
+    /// JSON Pointer to its state.
+    pub state: String,
+    /// The state that means enabled, as text.
+    pub enabled: String,
+    /// Enables one: a template over `id`.
+    pub enable: Option<Shape>,
 }
 
 impl System {
+    /// A system of which nothing is said but its name.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: None,
+            auth: Auth::None,
+            private: false,
+            limit: None,
+            hooks: None,
+            accepts_events: false,
+            preset: None,
+            records: BTreeMap::new(),
+            trust: Trust::Event,
+            poll: Vec::new(),
+            limit_headers: None,
+            sign: None,
+            headers: Vec::new(),
+            webhooks: None,
+            status: None,
+            probe: None,
+        }
+    }
+
     /// Whether its events are believed only when they are signed: whoever reaches `POST /events` cannot send them.
     pub fn signs(&self) -> bool {
         self.hooks.is_some() && !self.accepts_events
@@ -139,6 +237,38 @@ pub enum Auth {
     Basic(SecretRef, SecretRef),
     /// One header of that name.
     Header(String, SecretRef),
+    /// OAuth 2 (RFC 6749).
+    OAuth2(Arc<OAuth2>),
+}
+
+/// How tokens are obtained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// Client credentials, or a code that `midwatch login` turns into tokens.
+    pub grant: Grant,
+    /// The token endpoint, absolute.
+    pub token_url: String,
+    /// The authorization endpoint, absolute; only for codes.
+    pub authorize_url: Option<String>,
+    /// The client's id.
+    pub client_id: SecretRef,
+    /// The client's secret; none for public clients (PKCE alone).
+    pub client_secret: Option<SecretRef>,
+    /// Scopes, as one text.
+    pub scope: Option<String>,
+    /// The address the vendor sends the browser back to; only for codes. A loopback one is listened on.
+    pub redirect: Option<String>,
+    /// The client authenticates in the body (`client_secret_post`) instead of by Basic.
+    pub secret_in_body: bool,
+}
+
+/// An OAuth 2 grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// RFC 6749, 4.4.
+    ClientCredentials,
+    /// RFC 6749, 4.1 with RFC 7636 (PKCE), then refresh tokens.
+    AuthorizationCode,
 }
 
 /// `count` requests in `per`.
@@ -159,6 +289,10 @@ pub struct Hooks {
     pub secrets: Vec<SecretRef>,
     /// How the vendor's request becomes an event: minijinja over `headers` and `body`.
     pub mapping: HookMapping,
+    /// JSON Pointers into the body that do not count when two deliveries of one event are compared.
+    pub exclude: Vec<String>,
+    /// Ask the vendor now and then whether its webhook is still enabled.
+    pub watch: bool,
 }
 
 /// A signature recipe: `hooks.recipe = "stripe"` or a table of its own.
@@ -332,6 +466,52 @@ pub struct Path {
     pub due: Option<Duration>,
     /// minijinja expression for the value at stake, a decimal (`data.total`).
     pub value: Option<String>,
+    /// Live, or shadow until `midwatch golive`.
+    pub mode: Mode,
+    /// The records that it carries over; none: the event's bytes or `request`'s templates.
+    pub mapping: Option<Mapping>,
+}
+
+/// Whether a path sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It sends.
+    #[default]
+    Live,
+    /// It renders and records, and sends nothing until `midwatch golive PATH`.
+    Shadow,
+}
+
+/// A path from one record type to another: `route = "shop.order -> crm.order"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// Record type in the source system.
+    pub source: String,
+    /// Record type in the receiving system.
+    pub target: String,
+    /// What may be done there.
+    pub write: Write,
+    /// Only these fields; empty: all that both maps have, if the types are the same.
+    pub fields: Vec<String>,
+    /// Fields set by a template over the event and the source's `fields`, in order.
+    pub set: Vec<(String, String)>,
+    /// Types of records whose id in the receiving system must be known first.
+    pub needs: Vec<String>,
+    /// Types of records that it is joined to after it was written (each with a `links` shape in the receiver's map).
+    pub links: Vec<String>,
+    /// How long it waits for `needs` before it goes to review.
+    pub needs_within: Duration,
+}
+
+/// What a mapped path may do in the receiving system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Look up, then create or update.
+    Upsert,
+    /// Look up, and create what is missing; what is there stays as it is.
+    Create,
+    /// Look up, and update what is there; what is missing is waited for, like `needs`.
+    Update,
 }
 
 /// What is sent.

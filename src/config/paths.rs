@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
-use super::model::{Auth, BreakerPolicy, Channel, Lane, Path, RequestTemplate, Sync, System};
+use super::model::{Auth, BreakerPolicy, Channel, Lane, Mode, Path, RequestTemplate, Sync, System};
 use super::reader::{Section, Value};
 use super::sections::Named;
 use super::settings::{self, Settings, settings};
@@ -146,6 +146,8 @@ pub(super) fn page_path(channel: &str) -> Path {
         classes: Vec::new(),
         due: None,
         value: None,
+        mode: Mode::Live,
+        mapping: None,
     }
 }
 
@@ -240,6 +242,8 @@ fn path(
             .unwrap_or_default(),
         due: own.due.or(shared.due),
         value: own.value.or_else(|| shared.value.clone()),
+        mode: Mode::Live,
+        mapping: None,
     })
 }
 

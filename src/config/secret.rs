@@ -162,11 +162,18 @@ pub fn all(config: &Config) -> Vec<(String, &SecretRef)> {
         let at = format!("systems.{name}.auth");
         match &system.auth {
             Auth::None => {}
+            Auth::OAuth2(oauth) => {
+                all.push((at.clone(), &oauth.client_id));
+                all.extend(oauth.client_secret.iter().map(|one| (at.clone(), one)));
+            }
             Auth::Bearer(one) | Auth::Header(_, one) => all.push((at, one)),
             Auth::Basic(user, password) => {
                 all.push((at.clone(), user));
                 all.push((at, password));
             }
+        }
+        if let Some(one) = &system.sign {
+            all.push((format!("systems.{name}.sign"), one));
         }
         for one in system.hooks.iter().flat_map(|hooks| &hooks.secrets) {
             all.push((format!("systems.{name}.hooks"), one));

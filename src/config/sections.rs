@@ -130,6 +130,7 @@ fn site(section: &Section<'_>, base: &Path) -> Site {
             .get("group")
             .and_then(|value| value.filled("the name of a Unix group"))
             .map(str::to_owned),
+        live_from: None,
     };
     section.finish(&[("live_from", "adopted records")]);
     site
@@ -256,6 +257,7 @@ fn retention(section: &Section<'_>) -> Retention {
     let retention = Retention {
         delivered: keep("delivered", DAY * 30),
         log: keep("log", DAY * 90),
+        ledger: None,
     };
     section.finish(&[]);
     retention

@@ -59,7 +59,6 @@ fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> S
         Some(accepts)
     });
     let system = System {
-        name: name.to_owned(),
         url,
         auth,
         private,
@@ -69,6 +68,7 @@ fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> S
             .and_then(|value| value.section())
             .and_then(|hooks| hooks::hooks(&hooks, base, public_url)),
         accepts_events: accepts_events.unwrap_or(false),
+        ..System::new(name)
     };
     section.finish(LATER);
     system

@@ -170,6 +170,7 @@ impl Theme {
             State::Held => ("‖", "=", Role::Warn),
             State::Cancelled => ("–", "-", Role::Dim),
             State::Superseded => ("»", "^", Role::Dim),
+            State::Shadowed => ("◌", "%", Role::Dim),
         };
         (self.glyph(unicode, ascii), state.word(), role)
     }

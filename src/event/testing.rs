@@ -40,6 +40,7 @@ pub fn config() -> Config {
             database: PathBuf::from("midwatch.db"),
             logs: PathBuf::from("logs"),
             group: None,
+            live_from: None,
         },
         ingest: Ingest {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -54,6 +55,7 @@ pub fn config() -> Config {
         retention: Retention {
             delivered: Duration::from_secs(86_400),
             log: Duration::from_secs(86_400),
+            ledger: None,
         },
         systems: BTreeMap::new(),
         paths: Vec::new(),

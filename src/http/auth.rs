@@ -74,7 +74,9 @@ fn read(reference: &SecretRef) -> Result<String, String> {
 
 fn make(auth: &Auth) -> Result<AuthHeader, String> {
     let (name, value) = match auth {
-        Auth::None => return Err("no authentication is configured".to_owned()),
+        Auth::None | Auth::OAuth2(_) => {
+            return Err("no fixed credentials are configured".to_owned());
+        }
         Auth::Bearer(token) => (AUTHORIZATION, format!("Bearer {}", read(token)?)),
         Auth::Basic(user, password) => {
             let pair = format!("{}:{}", read(user)?, read(password)?);

@@ -10,7 +10,7 @@ use crate::config::model::Path;
 use crate::queue::breaker::{Brake, Notice, Outcome, Refused};
 use crate::queue::classify::Judged;
 use crate::queue::fingerprint::fingerprint;
-use crate::queue::model::{Answer, Attempt, Claimed, Class, Next, Settlement};
+use crate::queue::model::{Answer, Attempt, Claimed, Class, Next, Settlement, Step};
 use crate::queue::schedule::{self, Seed};
 use crate::time::Timestamp;
 
@@ -35,6 +35,8 @@ pub struct Ended {
     pub answer: Answer,
     /// It was let through alone to see whether the path has healed.
     pub probe: bool,
+    /// Its requests, where there were several.
+    pub steps: Vec<Step>,
 }
 
 /// What follows from an attempt.
@@ -148,6 +150,7 @@ fn attempt(ended: Ended, path: &Path, charged: bool) -> Attempt {
         target: ended.target,
         key: ended.key,
         config: ended.config,
+        steps: ended.steps,
     }
 }
 
@@ -215,6 +218,7 @@ mod tests {
             },
             answer: Answer::default(),
             probe: false,
+            steps: Vec::new(),
         }
     }
 

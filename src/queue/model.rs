@@ -59,6 +59,8 @@ words! {
         Cancelled = 6 "cancelled",
         /// A newer delivery made it needless, with proof.
         Superseded = 7 "superseded",
+        /// Rendered and recorded on a path in shadow mode: nothing was sent.
+        Shadowed = 8 "shadowed",
     }
 }
 
@@ -67,7 +69,7 @@ impl State {
     pub fn is_settled(self) -> bool {
         matches!(
             self,
-            Self::Delivered | Self::Dead | Self::Cancelled | Self::Superseded
+            Self::Delivered | Self::Dead | Self::Cancelled | Self::Superseded | Self::Shadowed
         )
     }
 
@@ -188,6 +190,25 @@ pub struct Attempt {
     pub config: i64,
     /// Stable hash of what went wrong; none when delivered.
     pub fingerprint: Option<Fingerprint>,
+    /// The requests of a mapped path's attempt, in order; empty where there was only the one of `target`.
+    pub steps: Vec<Step>,
+}
+
+/// One request of an attempt that took several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What for: `read`, `lookup`, `create`, `update`, `link contact`.
+    pub what: String,
+    /// HTTP method.
+    pub method: String,
+    /// URL, unredacted: make it `Visible` before it is shown.
+    pub url: String,
+    /// HTTP status, if one was read.
+    pub status: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub millis: u32,
+    /// What it brought, in a few words of ours (`not there`, `id 9001`, `already so`).
+    pub note: String,
 }
 
 /// What becomes of a delivery after an attempt.
@@ -205,6 +226,43 @@ pub enum Next {
         /// Why, for the operator.
         reason: String,
     },
+    /// Waits until the id of another record is known in a system; then ready again. The attempt is not charged.
+    Wait {
+        /// What for.
+        need: Need,
+        /// In words.
+        reason: String,
+    },
+    /// Held until a person decides (two hits of one lookup, a deadline passed).
+    Review {
+        /// Why.
+        reason: String,
+    },
+    /// Something newer was delivered, or the receiver holds it already: nothing was sent.
+    Superseded {
+        /// The proof, in words.
+        reason: String,
+    },
+    /// Rendered on a path in shadow mode: kept, not sent.
+    Shadowed {
+        /// What would have been sent.
+        request: Request,
+        /// What it would have done, in words.
+        reason: String,
+    },
+}
+
+/// A record whose id in a system is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The system.
+    pub system: String,
+    /// The record type.
+    pub kind: String,
+    /// The business key.
+    pub key: String,
+    /// After this it goes to review.
+    pub until: Timestamp,
 }
 
 /// The end of a claim: exactly one for each.

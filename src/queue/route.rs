@@ -193,15 +193,7 @@ mod tests {
         let mut runtime = runtime(vec![from_shop, from_payments]);
         let mut configured = Config::clone(&runtime.config);
         for name in ["shop", "payments"] {
-            let system = crate::config::model::System {
-                name: name.into(),
-                url: None,
-                auth: crate::config::model::Auth::None,
-                private: false,
-                limit: None,
-                hooks: None,
-                accepts_events: false,
-            };
+            let system = crate::config::model::System::new(name);
             configured.systems.insert(name.into(), system);
         }
         runtime.config = Arc::new(configured);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::model::{BreakerPolicy, Lane, Path, RequestTemplate, Sync};
+use crate::config::model::{BreakerPolicy, Lane, Mode, Path, RequestTemplate, Sync};
 use crate::event::{Event, Origin};
 use crate::ids::{DeliveryId, EventId, PathId};
 use crate::queue::model::{Claimed, Fence};
@@ -50,6 +50,8 @@ pub fn path(name: &str) -> Path {
         classes: Vec::new(),
         due: None,
         value: None,
+        mode: Mode::Live,
+        mapping: None,
     }
 }
 

@@ -13,7 +13,39 @@ use rusqlite::Connection;
 use super::api::OpenError;
 
 /// One step per schema version, in order; the database's `user_version` counts those applied.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+
+/// Records: what is known of each, in which system, and what waits for it.
+const V2: &str = "
+ALTER TABLE attempt ADD COLUMN steps TEXT;
+ALTER TABLE path ADD COLUMN live_at INTEGER;
+CREATE TABLE record(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, changed INTEGER NOT NULL, UNIQUE(kind, key));
+CREATE INDEX record_changed ON record(changed);
+CREATE TABLE alias(kind TEXT NOT NULL, key TEXT NOT NULL, record INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;
+CREATE INDEX alias_record ON alias(record);
+CREATE TABLE holding(
+  record INTEGER NOT NULL, system TEXT NOT NULL, id TEXT, version_kind INTEGER, version INTEGER, adopted INTEGER NOT NULL DEFAULT 0,
+  at INTEGER NOT NULL, PRIMARY KEY(record, system)) WITHOUT ROWID;
+CREATE TABLE holding_field(
+  record INTEGER NOT NULL, system TEXT NOT NULL, name TEXT NOT NULL, sent TEXT, sent_at INTEGER, agreed TEXT, agreed_at INTEGER,
+  delivery INTEGER, PRIMARY KEY(record, system, name)) WITHOUT ROWID;
+CREATE TABLE joined(
+  record INTEGER NOT NULL, system TEXT NOT NULL, kind TEXT NOT NULL, other TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY(record, system, kind, other)) WITHOUT ROWID;
+CREATE TABLE event_record(event INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY(event, record)) WITHOUT ROWID;
+CREATE TABLE story(record INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, event INTEGER, delivery INTEGER, path INTEGER, text TEXT NOT NULL,
+  PRIMARY KEY(record, id)) WITHOUT ROWID;
+CREATE TABLE need(delivery INTEGER PRIMARY KEY, system TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, until INTEGER NOT NULL, since INTEGER NOT NULL);
+CREATE INDEX need_key ON need(kind, key, system);
+CREATE INDEX need_until ON need(until);
+CREATE TABLE adoption(
+  kind TEXT NOT NULL, system TEXT NOT NULL, started INTEGER NOT NULL, next TEXT, seen INTEGER NOT NULL, done INTEGER NOT NULL,
+  PRIMARY KEY(kind, system)) WITHOUT ROWID;
+CREATE TABLE adopted(kind TEXT NOT NULL, system TEXT NOT NULL, key TEXT NOT NULL, id TEXT, fields TEXT NOT NULL, PRIMARY KEY(kind, system, key)) WITHOUT ROWID;
+CREATE TABLE watermark(source TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL, run INTEGER NOT NULL, error TEXT, PRIMARY KEY(source, kind)) WITHOUT ROWID;
+CREATE TABLE sender(
+  system TEXT PRIMARY KEY, called INTEGER, checked INTEGER, state TEXT, address TEXT, hook TEXT, error TEXT) WITHOUT ROWID;
+";
 
 const V1: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;

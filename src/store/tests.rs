@@ -182,6 +182,7 @@ pub(super) fn settlement(claim: &Claimed, class: Class, next: Next) -> Settlemen
             target: ("POST".into(), "http://a/x".into()),
             key: "k1".into(),
             config: 1,
+            steps: Vec::new(),
             fingerprint: (class != Class::Delivered).then_some(Fingerprint(class.code())),
         }),
         next,

@@ -76,8 +76,15 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
                 .map(|attempt| attempt.error.as_str()),
         ),
         Next::Dead { reason } => (State::Dead, work.now, Some(reason.as_str())),
+        Next::Wait { reason, .. } => (State::Waiting, work.now, Some(reason.as_str())),
+        Next::Review { reason } => (State::Held, work.now, Some(reason.as_str())),
+        Next::Superseded { reason } => (State::Superseded, work.now, Some(reason.as_str())),
+        Next::Shadowed { reason, .. } => (State::Shadowed, work.now, Some(reason.as_str())),
     };
-    let open = state == State::Ready || (state == State::Dead && !current.continues);
+    let open = match state {
+        State::Dead => !current.continues,
+        _ => !state.is_settled(),
+    };
     match &settlement.attempt {
         Some(attempt) => {
             work.connection
@@ -117,6 +124,15 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         }
     }
     work.moved(current.path, Some(State::Running), Some(state));
+    match &settlement.next {
+        Next::Wait { need, .. } => {
+            work.connection
+                .prepare_cached("INSERT OR REPLACE INTO need(delivery, system, kind, key, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                .execute(params![id.0, need.system, need.kind, need.key, need.until.0, work.now.0])?;
+        }
+        Next::Shadowed { request, .. } => freeze(work, id, fence.generation, request)?,
+        _ => {}
+    }
     match state {
         State::Delivered => {
             work.tick(
@@ -135,7 +151,7 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
     {
         order::step_back(work, id, current.path, key)?;
     }
-    if state != State::Ready {
+    if !matches!(state, State::Ready | State::Waiting) {
         if let Some(batch) = current.batch {
             super::batch::item_ended(work, batch, id, state)?;
         }
@@ -218,8 +234,8 @@ fn record(
     let spelled = target.is_none();
     work.connection
         .prepare_cached(
-            "INSERT INTO attempt(delivery, generation, n, at, duration_us, class, status, charged, target, method, url, key, config, error)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO attempt(delivery, generation, n, at, duration_us, class, status, charged, target, method, url, key, config, error, steps)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             id.0,
@@ -235,7 +251,8 @@ fn record(
             spelled.then_some(&attempt.target.1),
             attempt.key,
             attempt.config,
-            (!attempt.error.is_empty()).then_some(&attempt.error)
+            (!attempt.error.is_empty()).then_some(&attempt.error),
+            (!attempt.steps.is_empty()).then(|| serde_json::json!(attempt.steps).to_string())
         ])?;
     let Answer {
         headers,
@@ -489,6 +506,7 @@ pub(super) fn rescue(work: &mut Work<'_>) -> Result<u64, Fault> {
             key,
             config: 0,
             fingerprint: None,
+            steps: Vec::new(),
         };
         record(work, id, fence, &attempt)?;
         work.moved(

@@ -25,6 +25,8 @@ pub struct Counts {
     pub cancelled: u64,
     /// Made needless.
     pub superseded: u64,
+    /// Recorded in shadow mode, not sent.
+    pub shadowed: u64,
 }
 
 impl Counts {
@@ -44,6 +46,7 @@ impl Counts {
             State::Held => self.held,
             State::Cancelled => self.cancelled,
             State::Superseded => self.superseded,
+            State::Shadowed => self.shadowed,
         }
     }
 
@@ -58,6 +61,7 @@ impl Counts {
             State::Held => &mut self.held,
             State::Cancelled => &mut self.cancelled,
             State::Superseded => &mut self.superseded,
+            State::Shadowed => &mut self.shadowed,
         }
     }
 }

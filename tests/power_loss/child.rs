@@ -176,6 +176,7 @@ fn delivered(claim: &Claimed) -> Settlement {
         delivery: claim.delivery,
         fence: claim.fence,
         attempt: Some(Attempt {
+            steps: Vec::new(),
             started_at: claim.accepted_at,
             duration: Duration::from_millis(3),
             class: Class::Delivered,

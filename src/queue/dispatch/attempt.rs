@@ -91,6 +91,7 @@ impl Plan {
             },
             answer: Answer::default(),
             probe,
+            steps: Vec::new(),
         }
     }
 }
@@ -135,6 +136,7 @@ pub(super) async fn run(
             judged,
             answer,
             probe,
+            steps: Vec::new(),
         }))
     };
     let request = match &claimed.frozen {

@@ -1,0 +1,69 @@
+//! What is known of each business record, in which system: the words between the policies and the store. Types only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{Value, Version};
+use crate::ids::DeliveryId;
+use crate::time::Timestamp;
+
+/// A business record, by type and business key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct About {
+    /// Record type (`order`).
+    pub kind: String,
+    /// Business key (`1042`).
+    pub key: String,
+}
+
+/// What is known of a record in one system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The id that the system gave it.
+    pub id: Option<String>,
+    /// The version that was last written there.
+    pub version: Option<Version>,
+    /// It was there before midwatch was: seeded by `adopt`.
+    pub adopted: bool,
+    /// Fields by name.
+    pub fields: BTreeMap<String, KnownField>,
+    /// Records it was joined to there: (type, id).
+    pub joined: BTreeSet<(String, String)>,
+}
+
+/// What is known of one field in one system. Values are canonical texts, or a keyed hash (`#` and 16 hex digits) where the field is sensitive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownField {
+    /// What was last written, and when.
+    pub sent: Option<(String, Timestamp)>,
+    /// What was last seen equal on both sides, and when.
+    pub agreed: Option<(String, Timestamp)>,
+}
+
+/// Something that was learnt about a record in a system, to be kept in one commit. Whatever waited for its id becomes ready.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    /// The system.
+    pub system: String,
+    /// Which record.
+    pub about: About,
+    /// Other business keys that mean the same record (an address that changed).
+    pub aliases: Vec<String>,
+    /// The id that the system gave it.
+    pub id: Option<String>,
+    /// The version that was written.
+    pub version: Option<Version>,
+    /// It was found there by `adopt`.
+    pub adopted: bool,
+    /// Written with success: (field, value, sensitive).
+    pub sent: Vec<(String, Value, bool)>,
+    /// Read equal on both sides: (field, value, sensitive).
+    pub agreed: Vec<(String, Value, bool)>,
+    /// Joined to: (type, id).
+    pub joined: Vec<(String, String)>,
+    /// A line for the record's story; none if it is not worth one.
+    pub story: Option<String>,
+    /// The delivery that did it.
+    pub delivery: Option<DeliveryId>,
+}
