@@ -5,8 +5,8 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::api::{Incoming, Receipt, Route};
 use super::stats::Tick;
+use super::types::{Incoming, Receipt, Route};
 use super::work::{Total, Work};
 use super::writer::Fault;
 use crate::event::{Event, Origin};

@@ -2,9 +2,9 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::api::LogEntry;
 use super::filter_sql::Where;
 use super::order::{self, state_at};
+use super::types::LogEntry;
 use super::work::{Total, Work};
 use super::writer::Fault;
 use crate::control::action::Done;

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::api::LogEntry;
 use super::filter_sql::Where;
 use super::order::{self, state_at};
+use super::types::LogEntry;
 use super::view::{BatchRow, BatchState};
 use super::work::Work;
 use super::writer::Fault;

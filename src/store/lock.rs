@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::api::OpenError;
+use super::types::OpenError;
 use super::view::Lock;
 
 /// Room in the lock file, claimed when the lock is taken: a full disk does not keep the words out.

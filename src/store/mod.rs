@@ -16,6 +16,7 @@ mod runs;
 mod schema;
 mod stats;
 mod turn;
+mod types;
 pub mod view;
 mod work;
 mod writer;
@@ -27,8 +28,9 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-pub use api::{
-    BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Route, Started, Store,
+pub use api::Store;
+pub use reader::{Cursor, ReadError, Reader};
+pub use types::{
+    BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Route, Started,
     StoreError, Turn, Want,
 };
-pub use reader::{Cursor, ReadError, Reader};

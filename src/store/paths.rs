@@ -3,8 +3,8 @@
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::api::{LogEntry, Started};
 use super::load::{meta, meta_text, set_meta};
+use super::types::{LogEntry, Started};
 use super::view::{Breaker, Pause, Severity};
 use super::work::Work;
 use super::writer::Fault;

@@ -8,13 +8,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_fro
 use tokio::sync::watch;
 
 use super::accept::{HELD, UNROUTED, event_of};
-use super::api::{Health, OpenError};
 use super::filter_sql::Where;
 use super::order::{self, state_at};
 use super::overview::{self, LOG, log_of};
 use super::paths::Identity;
 use super::stats::{HOUR, slot_of};
 use super::turn::{pairs_from_json, request_of};
+use super::types::{Health, OpenError};
 use super::view::{
     AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, Lock, LogRow,
     Overview, RunRow, Slot, StrayRow, WorkerRow,

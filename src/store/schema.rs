@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::api::OpenError;
+use super::types::OpenError;
 
 /// One step per schema version, in order; the database's `user_version` counts those applied.
 pub(super) const MIGRATIONS: &[&str] = &[V1, V2];

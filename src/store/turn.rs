@@ -7,9 +7,9 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
 use super::accept::event_of;
-use super::api::{Turn, Want};
 use super::order::{self, state_at};
 use super::stats::Tick;
+use super::types::{Turn, Want};
 use super::work::Work;
 use super::writer::Fault;
 use crate::event::Event;

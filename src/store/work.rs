@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::api::LogEntry;
 use super::stats::{Stats, Tick};
+use super::types::LogEntry;
 use super::view::{Counts, Severity};
 use crate::ids::PathId;
 use crate::queue::model::State;

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::api::{Health, OpenError, StoreError};
+use super::types::{Health, OpenError, StoreError};
 use super::work::{Memory, Outcome, Work};
 use crate::time::Clock;
 
