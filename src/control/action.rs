@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hidden::Hidden;
 use crate::ids::{BatchId, DeliveryId};
 use crate::queue::filter::Filter;
 use crate::time::Timestamp;
@@ -58,6 +59,41 @@ pub enum Action {
     Reconcile {
         /// Which.
         job: String,
+    },
+    /// Let a path in shadow mode send what comes from now on.
+    GoLive {
+        /// Which.
+        path: String,
+    },
+    /// Read what two systems hold of one record type, and keep the ids and the agreed values of what matches.
+    Adopt {
+        /// The record type.
+        kind: String,
+        /// The two systems, the source first; empty: those of the paths that carry the type.
+        sides: Vec<String>,
+        /// Read and compare, keep nothing.
+        dry_run: bool,
+    },
+    /// Ask a vendor to enable its webhook again.
+    EnableHook {
+        /// Which system.
+        system: String,
+    },
+    /// Put another secret into the file that the configuration names, once it was tried.
+    ReplaceSecret {
+        /// Which system.
+        system: String,
+        /// Which of its secrets ([`super::places`]); empty where it has one only.
+        which: String,
+        /// The new one; empty in a preview.
+        value: Hidden,
+        /// Save it even if the system refuses it.
+        force: bool,
+    },
+    /// Ask a system whether it can be worked with: name, address, TLS, credentials, clock, budget, one lookup.
+    Probe {
+        /// Which system.
+        system: String,
     },
     /// Apply the configuration file.
     Reload,
@@ -170,6 +206,9 @@ pub struct Done {
     pub batch: Option<BatchId>,
     /// The delivery that an escalation made.
     pub delivery: Option<DeliveryId>,
+    /// What a probe or an adoption found, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<serde_json::Value>,
 }
 
 /// Why an action was refused or failed.

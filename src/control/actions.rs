@@ -15,7 +15,7 @@ use super::action::{Action, Actor, Done, Refused, Submission};
 use super::escalate;
 use super::wire::{SendOutcome, SendReceipt};
 use crate::config::live::Live;
-use crate::config::model::Config;
+use crate::config::model::{Config, System};
 use crate::event::envelope;
 use crate::ids::{BatchId, DeliveryId, PathId};
 use crate::ingest::Intake;
@@ -23,10 +23,16 @@ use crate::queue::filter::Filter;
 use crate::store::view::{BatchState, Overview, Pause, Severity};
 use crate::store::{BatchOptions, LogEntry, ReadError, Reader, Receipt, Store, StoreError};
 use crate::time::Timestamp;
+use crate::visible::Visible;
 
+mod adopt;
 mod check;
+mod golive;
 mod preview;
+mod secret;
 mod set;
+
+pub use secret::{Place, places};
 
 use check::{is_submission_id, known, pins};
 
@@ -130,13 +136,23 @@ impl Actions {
         }
         self.check(&submission.action)?;
         let who = actor.clone();
-        tracing::info!(kind = "action", action = ?submission.action, actor = ?actor, "submitted");
+        tracing::info!(
+            kind = "action",
+            action = %Visible::of(&format!("{:?}", submission.action)),
+            actor = %Visible::of(&actor.to_string()),
+            "submitted"
+        );
         let id = submission.id.clone();
         let (done, log) = self
             .perform(submission, actor)
             .await
             .inspect_err(|refused| {
-                tracing::warn!(kind = "action", actor = ?who, why = ?refused.text, "refused");
+                tracing::warn!(
+                    kind = "action",
+                    actor = %Visible::of(&who.to_string()),
+                    why = %Visible::of(&refused.text),
+                    "refused"
+                );
             })?;
         store.record_done(id, done.clone(), log).await?;
         Ok(done)
@@ -155,14 +171,7 @@ impl Actions {
             expected,
         } = submission;
         let store = &self.inner.store;
-        let audit = |kind, path, delivery, text: String| LogEntry {
-            severity: Severity::Info,
-            actor: Some(actor.clone()),
-            kind,
-            path,
-            delivery,
-            text,
-        };
+        let audit = |kind, path, delivery, text: String| audit(&actor, kind, path, delivery, text);
         match action {
             Action::Replay {
                 filter,
@@ -307,6 +316,19 @@ impl Actions {
                 let log = audit("reconcile", None, None, format!("{job} run by hand"));
                 Ok((done(format!("reconciliation {job} started")), Some(log)))
             }
+            Action::ReplaceSecret {
+                system,
+                which,
+                value,
+                force,
+            } => {
+                self.replace_secret(&system, &which, value, force, &actor)
+                    .await
+            }
+            Action::GoLive { .. }
+            | Action::Adopt { .. }
+            | Action::EnableHook { .. }
+            | Action::Probe { .. } => Err(refused("this midwatch cannot do that yet")),
             Action::Reload => {
                 let (reply, answer) = oneshot::channel();
                 let changed = self.ask(Order::Reload(reply), answer).await??;
@@ -318,7 +340,7 @@ impl Actions {
                 let bytes = store.backup(file.clone()).await?;
                 let text = format!(
                     "the database was copied to {} ({bytes} bytes)",
-                    crate::visible::Visible::of(&file.to_string_lossy())
+                    Visible::of(&file.to_string_lossy())
                 );
                 let log = audit("backup", None, None, text.clone());
                 Ok((done(text), Some(log)))
@@ -433,6 +455,16 @@ impl Actions {
         })
     }
 
+    fn system(&self, name: &str) -> Result<System, Refused> {
+        let runtime = self.inner.live.borrow();
+        let systems = &runtime.config.systems;
+        (systems.get(name).cloned()).ok_or_else(|| {
+            let names = systems.keys().map(String::as_str);
+            (known("system", name, names).err())
+                .unwrap_or_else(|| refused("the system is not configured"))
+        })
+    }
+
     fn only_path(&self, filter: &Filter) -> Option<PathId> {
         match &filter.paths[..] {
             [path] => self.inner.live.borrow().id(path),
@@ -501,11 +533,30 @@ fn receipt(receipt: Receipt) -> SendReceipt {
     }
 }
 
+/// An audit row.
+fn audit(
+    actor: &Actor,
+    kind: &'static str,
+    path: Option<PathId>,
+    delivery: Option<DeliveryId>,
+    text: String,
+) -> LogEntry {
+    LogEntry {
+        severity: Severity::Info,
+        actor: Some(actor.clone()),
+        kind,
+        path,
+        delivery,
+        text,
+    }
+}
+
 fn done(text: String) -> Done {
     Done {
         text,
         batch: None,
         delivery: None,
+        report: None,
     }
 }
 
@@ -517,7 +568,7 @@ pub(super) fn refused(text: impl Into<String>) -> Refused {
 pub(super) fn held(host: &str) -> String {
     format!(
         "held: this database belongs to {}; `midwatch adopt-host` first",
-        crate::visible::Visible::of(host)
+        Visible::of(host)
     )
 }
 

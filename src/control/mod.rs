@@ -5,6 +5,7 @@ pub mod action;
 mod actions;
 mod client;
 mod escalate;
+mod hidden;
 mod offline;
 pub mod presence;
 pub mod process;
@@ -20,9 +21,10 @@ pub mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use actions::Actions;
+pub use actions::{Actions, Place, places};
 pub use client::{Client, Link, pinned, submission_id};
 pub use escalate::EVENT_TYPE as ESCALATION;
+pub use hidden::Hidden;
 pub use offline::Offline;
 pub use socket::path_of as socket_of;
 pub use start::StartError;

@@ -140,7 +140,7 @@ async fn ask_to_stop(database: &Path, who: Who) {
         expected: None,
     };
     if let Err(refused) = client.submit(submission).await {
-        tracing::warn!(why = ?refused.text, "the worker was not asked to stop");
+        tracing::warn!(why = %crate::visible::Visible::of(&refused.text), "the worker was not asked to stop");
     }
 }
 

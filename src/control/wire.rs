@@ -14,7 +14,7 @@ use crate::ids::EventId;
 use crate::time::Timestamp;
 
 /// Version of these frames; both sides must speak the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest frame in bytes, newline included.
 pub const MAX_FRAME: usize = 8 << 20;

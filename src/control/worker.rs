@@ -258,7 +258,7 @@ impl Worker {
             .map_err(|wrong| reload::refuse(&wrong))?;
         let changed = reload::changes(&self.inner.begun, &old, &loaded.config).join("; ");
         let numbers = self.inner.store.configure(&loaded.config).await?;
-        tracing::info!(kind = "reload", changed = ?changed, "configuration applied");
+        tracing::info!(kind = "reload", changed = %crate::visible::Visible::of(&changed), "configuration applied");
         let runtime = Runtime::new(Arc::new(loaded.config), numbers);
         self.inner.live.send_replace(Arc::new(runtime));
         Ok(changed)
@@ -326,7 +326,7 @@ impl Worker {
     }
 
     async fn log(&self, severity: Severity, kind: &'static str, text: String) {
-        tracing::info!(kind, text = ?text, "logged");
+        tracing::info!(kind, text = %crate::visible::Visible::of(&text), "logged");
         let entry = LogEntry {
             severity,
             actor: None,

@@ -11,6 +11,9 @@ use crate::queue::model::{Class, Fence};
 use crate::store::view::{Breaker, Pause, Severity};
 use crate::time::{Timestamp, short};
 
+/// How the reason of a pause begins that the machine made because the receiver refused our credentials.
+pub const SHUT_OUT: &str = "the receiver does not let us in";
+
 /// How the reason of a breaker that opened on refused records ends; it is how a restarted worker knows such a breaker.
 const REFUSED: &str = "different records were refused with no success between";
 
@@ -210,7 +213,7 @@ impl Brake {
                         Class::Gone => {
                             format!("the receiver says that it is gone ({})", outcome.why)
                         }
-                        _ => format!("the receiver does not let us in ({})", outcome.why),
+                        _ => format!("{SHUT_OUT} ({})", outcome.why),
                     };
                     self.pause = Some(Pause {
                         by_person: false,

@@ -89,6 +89,7 @@ fn a_dead_group_is_opened_its_runbook_read_and_replayed() {
         text: "replay 8 has begun".into(),
         batch: None,
         delivery: None,
+        report: None,
     };
     let effects = update(
         &mut model,
@@ -218,6 +219,7 @@ fn escalating_takes_a_note_and_follows_the_message_until_it_has_arrived() {
         text: "queued".into(),
         batch: None,
         delivery: Some(id(9000)),
+        report: None,
     });
     let effects = update(&mut model, Input::Submitted { dialog, result });
     assert!(queries(&effects).contains(&&Query::Delivery(id(9000))));

@@ -1,7 +1,7 @@
 //! What makes no sense is refused here, before anything is read or done: the same for previews and submissions.
 
 use super::super::action::{Action, Refused};
-use super::{Actions, MAX_NOTE, MAX_PACE, refused};
+use super::{Actions, MAX_NOTE, MAX_PACE, refused, secret};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
 
@@ -63,6 +63,15 @@ impl Actions {
                     ));
                 }
                 Ok(())
+            }
+            Action::GoLive { path } => self.number(path).map(|_| ()),
+            Action::Adopt { .. } => Ok(()),
+            Action::EnableHook { system } | Action::Probe { system } => {
+                self.system(system).map(|_| ())
+            }
+            Action::ReplaceSecret { system, which, .. } => {
+                let system = self.system(system)?;
+                secret::file(&secret::place(&system, which)?).map(|_| ())
             }
             Action::AbortReplay { .. } | Action::Reload | Action::AdoptHost | Action::Drain => {
                 Ok(())

@@ -49,6 +49,24 @@ impl Actions {
                 Ok(preview)
             }
             Action::Reconcile { job } => Ok(plain(format!("run the reconciliation {job} now"))),
+            Action::GoLive { path } => self.preview_golive(&path).await,
+            Action::Adopt {
+                kind,
+                sides,
+                dry_run,
+            } => self.preview_adopt(&kind, &sides, dry_run).await,
+            Action::EnableHook { system } => Ok(plain(format!(
+                "ask {system} to enable its webhook again; what it did not call about meanwhile is not sent by this"
+            ))),
+            Action::ReplaceSecret {
+                system,
+                which,
+                force,
+                ..
+            } => self.preview_replace(&system, &which, force).await,
+            Action::Probe { system } => Ok(plain(format!(
+                "ask {system} whether it can be worked with; nothing is written there"
+            ))),
             Action::Reload => self.preview_reload().await,
             Action::Backup { file } => Ok(plain(format!(
                 "copy the database to {}",
@@ -158,7 +176,7 @@ fn pause_preview(overview: &Overview, path: &str, pausing: bool) -> Preview {
     preview
 }
 
-fn plain(scope: String) -> Preview {
+pub(super) fn plain(scope: String) -> Preview {
     Preview {
         scope,
         count: 0,
