@@ -28,6 +28,27 @@ pub enum Value {
     Set(BTreeSet<String>),
 }
 
+impl Value {
+    /// The value as one text: what the ledger keeps and screens show. Equal values have equal texts.
+    pub fn canonical(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Text(text) | Self::Number(text) => text.clone(),
+            Self::Bool(is) => is.to_string(),
+            Self::Money {
+                amount,
+                currency: Some(currency),
+            } => format!("{amount} {currency}"),
+            Self::Money {
+                amount,
+                currency: None,
+            } => amount.clone(),
+            Self::Instant(at) => at.rfc3339(),
+            Self::Set(texts) => serde_json::json!(texts).to_string(),
+        }
+    }
+}
+
 /// How new a record is: compared only with versions of the same kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
