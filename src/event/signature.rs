@@ -199,7 +199,7 @@ fn decode(encoding: Encoding, text: &str) -> Option<[u8; 32]> {
 }
 
 /// The key of a secret's text, if the recipe can read it.
-fn key(decoding: KeyDecoding, secret: &str) -> Option<Vec<u8>> {
+pub(crate) fn key(decoding: KeyDecoding, secret: &str) -> Option<Vec<u8>> {
     let key = match decoding {
         KeyDecoding::Raw => secret.as_bytes().to_vec(),
         KeyDecoding::Base64 => BASE64.decode(secret).ok()?,

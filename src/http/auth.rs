@@ -22,7 +22,7 @@ pub type AuthHeader = (HeaderName, HeaderValue);
 #[derive(Default)]
 pub struct Keyring {
     headers: Mutex<HashMap<String, (Auth, Instant, AuthHeader)>>,
-    urls: Mutex<HashMap<SecretRef, (Instant, String)>>,
+    texts: Mutex<HashMap<SecretRef, (Instant, String)>>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -52,17 +52,17 @@ impl Keyring {
         Ok(Some(header))
     }
 
-    /// A URL that is itself a secret (a channel's webhook).
-    pub fn url(&self, reference: &SecretRef) -> Result<String, String> {
-        let mut known = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read, url)) = known.get(reference)
+    /// A secret's text itself: a channel's webhook, a signing key.
+    pub fn text(&self, reference: &SecretRef) -> Result<String, String> {
+        let mut known = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, text)) = known.get(reference)
             && read.elapsed() < FRESH
         {
-            return Ok(url.clone());
+            return Ok(text.clone());
         }
-        let url = read(reference)?;
-        known.insert(reference.clone(), (Instant::now(), url.clone()));
-        Ok(url)
+        let text = read(reference)?;
+        known.insert(reference.clone(), (Instant::now(), text.clone()));
+        Ok(text)
     }
 }
 

@@ -2,11 +2,14 @@
 
 mod auth;
 mod body;
+mod exchange;
 pub mod guard;
 pub mod join;
+mod limits;
 mod outbound;
 mod redact;
 pub mod reply;
+mod sign;
 
 pub use outbound::{Outbound, READ_CAP, Target};
 pub use reply::{Fault, Reply, SendError, Stage};

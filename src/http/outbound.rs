@@ -1,28 +1,31 @@
 //! `Outbound`: every request of midwatch goes through it. It never follows a redirect, never uses a proxy from the
 //! environment, never decompresses, never waits longer than the deadline it is given, never reads more than it is told
-//! to, and never connects to an address that the guard forbids. Called by the dispatcher (`send`) and by reconciliation (`get`).
+//! to, and never connects to an address that the guard forbids. What the
+//! receiver says of its rate budget is kept for all that talk to it. Called by the dispatcher (`send`), by `remote`
+//! (`call`) and by reconciliation (`get`).
 
 use std::collections::HashMap;
-use std::error::Error as _;
-use std::io;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::auth::{AuthHeader, Keyring};
-use super::body::{Sent, Tracked};
-use super::guard::{self, Forbidden, Resolver};
+use super::body::Tracked;
+use super::exchange::{Ready, describe, exchange};
+use super::guard::{self, Resolver};
 use super::join::join;
 use super::redact::Secrets;
-use super::reply::{Fault, Reply, SendError, Stage};
-use crate::config::live::Live;
+use super::reply::{Fault, Reply, SendError};
+use super::{limits, sign};
+use crate::config::live::{Live, Runtime};
+use crate::config::model::System;
 use crate::queue::budget::Budget;
 use crate::queue::model::Request;
-use crate::time::Timestamp;
+use crate::time::Clock;
 
 /// The most that is read of the answer to a delivery.
 pub const READ_CAP: usize = 64 << 10;
@@ -30,6 +33,10 @@ pub const READ_CAP: usize = 64 << 10;
 /// Idle connections are closed before most servers close them: a request on a connection that the other side is just
 /// closing has an unknown outcome.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// The header that carries the key of a request that no path says another for
+/// (draft-ietf-httpapi-idempotency-key-header).
+const KEY_HEADER: &str = "idempotency-key";
 
 /// To whom a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +60,6 @@ struct Inner {
     private: LazyLock<Result<Client, String>>,
     keyring: Keyring,
     budgets: Mutex<HashMap<String, Budget>>,
-}
-
-/// A request with everything resolved that the configuration says about it.
-struct Ready {
-    client: Client,
-    request: reqwest::Request,
-    sent: Sent,
-    secrets: Secrets,
 }
 
 impl Outbound {
@@ -117,19 +116,43 @@ impl Outbound {
         key_header: &str,
         timeout: Duration,
     ) -> Result<Reply, SendError> {
-        let deadline = Instant::now() + timeout;
-        let mut ready = self.prepare(target, request, key_header)?;
-        let secrets = std::mem::take(&mut ready.secrets);
-        let mut reply = exchange(ready, deadline, timeout, READ_CAP).await?;
-        // The answer will be stored and shown, whatever it repeats of the request.
-        reply.body = secrets.hide(reply.body);
-        secrets.hide_in(&mut reply.headers);
+        self.transact(target, request, key_header, timeout, READ_CAP)
+            .await
+    }
+
+    /// Sends one request to `system`, on its own origin: its fixed headers, its credentials and, where it is configured,
+    /// our signature are added, and the key in `Idempotency-Key`. Does not wait for the budget, which is the caller's
+    /// business; obeys a Retry-After (up to an hour) for all that share it. A body that is longer than `cap` bytes or was
+    /// cut comes back `truncated`.
+    pub async fn call(
+        &self,
+        system: &str,
+        request: &Request,
+        timeout: Duration,
+        cap: usize,
+    ) -> Result<Reply, SendError> {
+        let invalid = |text: String| SendError::before(Fault::Invalid, text);
+        let url = Url::parse(&request.url)
+            .map_err(|error| invalid(format!("the URL cannot be read: {error}")))?;
+        if url.origin() != self.base(system)?.origin() {
+            return Err(invalid(format!(
+                "the request is not on {system}'s own origin"
+            )));
+        }
+        let target = Target::System(system);
+        let reply = self
+            .transact(target, request, KEY_HEADER, timeout, cap)
+            .await?;
+        if matches!(reply.status, 429 | 503)
+            && let Some(asked) = reply.retry_after(Clock::System.now())
+        {
+            self.budget(system).throttled(asked.min(limits::LONGEST));
+        }
         Ok(reply)
     }
 
     /// Reads a listing of `system`; `url` is relative to the system's, or absolute on the same origin. Waits for the
-    /// system's budget first (`timeout` begins after that) and obeys a 429 for all that share it. A body that is longer
-    /// than `max_bytes` or was cut comes back `truncated`.
+    /// system's budget first (`timeout` begins after that); the rest is as in [`Self::call`].
     pub async fn get(
         &self,
         system: &str,
@@ -137,14 +160,8 @@ impl Outbound {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<Reply, SendError> {
-        let invalid = |text: String| SendError::before(Fault::Invalid, text);
-        let base = self.base(system)?;
-        let url = join(&base, url).map_err(|error| invalid(error.to_string()))?;
-        if url.origin() != base.origin() {
-            return Err(invalid(format!(
-                "the listing is not on {system}'s own origin"
-            )));
-        }
+        let url = join(&self.base(system)?, url)
+            .map_err(|error| SendError::before(Fault::Invalid, error.to_string()))?;
         let request = Request {
             method: "GET".to_owned(),
             url: url.into(),
@@ -152,18 +169,8 @@ impl Outbound {
             body: Bytes::new(),
             key: String::new(),
         };
-        let budget = self.budget(system);
-        budget.acquire().await;
-        let deadline = Instant::now() + timeout;
-        let ready = self.prepare(Target::System(system), &request, "")?;
-        let reply = exchange(ready, deadline, timeout, max_bytes).await?;
-        if matches!(reply.status, 429 | 503) {
-            let now = Timestamp(chrono::Utc::now().timestamp_millis());
-            if let Some(asked) = reply.retry_after(now) {
-                budget.throttled(asked.min(Duration::from_secs(3600)));
-            }
-        }
-        Ok(reply)
+        self.budget(system).acquire().await;
+        self.call(system, &request, timeout, max_bytes).await
     }
 
     /// The base URL of a system.
@@ -178,36 +185,71 @@ impl Outbound {
             })
     }
 
-    fn prepare(
+    /// The one way out: everything that is sent, whoever asks for it.
+    async fn transact(
         &self,
         target: Target<'_>,
         request: &Request,
         key_header: &str,
+        timeout: Duration,
+        cap: usize,
+    ) -> Result<Reply, SendError> {
+        let deadline = Instant::now() + timeout;
+        let runtime = Arc::clone(&self.0.live.borrow());
+        let place = self.place(&runtime, target, request)?;
+        let secrets = match (&place.system, &place.auth) {
+            (None, _) => Secrets::of_url(&place.url),
+            (Some(_), Some(header)) => Secrets::of_header(header),
+            (Some(_), None) => Secrets::default(),
+        };
+        let ready = self.prepare(&place, request, key_header)?;
+        let mut reply = exchange(ready, deadline, timeout, cap).await?;
+        // The answer will be stored and shown, whatever it repeats of the request.
+        reply.body = secrets.hide(reply.body);
+        secrets.hide_in(&mut reply.headers);
+        if let Some(system) = place.system
+            && let Some(names) = &system.limit_headers
+            && let Some((left, reset)) = limits::left(names, &reply, Clock::System.now())
+        {
+            self.budget(&system.name).left(left, reset);
+        }
+        Ok(reply)
+    }
+
+    fn prepare(
+        &self,
+        place: &Place<'_>,
+        request: &Request,
+        key_header: &str,
     ) -> Result<Ready, SendError> {
         let invalid = |text: &str| SendError::before(Fault::Invalid, text);
-        let (url, private, auth) = self.resolve(target, request)?;
+        let url = place.url.clone();
         if !matches!(url.scheme(), "http" | "https") {
             return Err(invalid("the URL is neither http nor https"));
         }
-        guard::check_literal(&url, private)
+        guard::check_literal(&url, place.private)
             .map_err(|error| SendError::before(Fault::Address, error.to_string()))?;
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| invalid("the method is no HTTP method"))?;
 
-        let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
         for (name, value) in &request.headers {
             set(&mut headers, name, value)?;
         }
         if !request.key.is_empty() && !key_header.is_empty() {
             set(&mut headers, key_header, &request.key)?;
         }
-        let secrets = match (target, &auth) {
-            (Target::Channel(_), _) => Secrets::of_url(&url),
-            (Target::System(_), Some(header)) => Secrets::of_header(header),
-            (Target::System(_), None) => Secrets::default(),
-        };
-        if let Some((name, value)) = auth {
-            headers.insert(name, value);
+        if let Some(system) = place.system {
+            for (name, value) in &system.headers {
+                // What the request says itself is more particular.
+                if !headers.contains_key(name) {
+                    set(&mut headers, name, value)?;
+                }
+            }
+            self.sign(system, request, &mut headers)?;
+        }
+        if let Some((name, value)) = &place.auth {
+            headers.insert(name, value.clone());
         }
         if request.body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -218,7 +260,7 @@ impl Outbound {
         if !request.body.is_empty() {
             *built.body_mut() = Some(reqwest::Body::wrap(body));
         }
-        let client = if private {
+        let client = if place.private {
             &self.0.private
         } else {
             &self.0.public
@@ -227,19 +269,44 @@ impl Outbound {
             client: Result::clone(client).map_err(|error| invalid(&error))?,
             request: built,
             sent,
-            secrets,
         })
     }
 
-    /// URL, whether private addresses are meant, and the header that authenticates.
-    fn resolve(
+    /// Signs the request, if the system is told to expect that.
+    fn sign(
         &self,
+        system: &System,
+        request: &Request,
+        headers: &mut HeaderMap,
+    ) -> Result<(), SendError> {
+        let Some(reference) = &system.sign else {
+            return Ok(());
+        };
+        let failed = |text: String| SendError::before(Fault::Secret, text);
+        let secret = self.0.keyring.text(reference).map_err(failed)?;
+        let signed = sign::headers(&secret, &request.key, Clock::System.now(), &request.body)
+            .ok_or_else(|| {
+                failed(format!(
+                    "the signing secret of {} is no base64 text",
+                    system.name
+                ))
+            })?;
+        for (name, value) in signed {
+            headers.remove(name);
+            set(headers, name, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Where a request goes, and the header that authenticates it.
+    fn place<'a>(
+        &self,
+        runtime: &'a Runtime,
         target: Target<'_>,
         request: &Request,
-    ) -> Result<(Url, bool, Option<AuthHeader>), SendError> {
+    ) -> Result<Place<'a>, SendError> {
         let invalid = |text: String| SendError::before(Fault::Invalid, text);
         let secret = |text: String| SendError::before(Fault::Secret, text);
-        let runtime = Arc::clone(&self.0.live.borrow());
         match target {
             Target::System(name) => {
                 let system = runtime
@@ -249,8 +316,12 @@ impl Outbound {
                     .ok_or_else(|| invalid(format!("no system is called {name}")))?;
                 let url = Url::parse(&request.url)
                     .map_err(|error| invalid(format!("the URL cannot be read: {error}")))?;
-                let auth = self.0.keyring.header(name, &system.auth).map_err(secret)?;
-                Ok((url, system.private, auth))
+                Ok(Place {
+                    url,
+                    private: system.private,
+                    auth: self.0.keyring.header(name, &system.auth).map_err(secret)?,
+                    system: Some(system),
+                })
             }
             Target::Channel(name) => {
                 let channel = runtime
@@ -258,14 +329,30 @@ impl Outbound {
                     .channels
                     .get(name)
                     .ok_or_else(|| invalid(format!("no channel is called {name}")))?;
-                let url = self.0.keyring.url(&channel.webhook).map_err(secret)?;
+                let url = self.0.keyring.text(&channel.webhook).map_err(secret)?;
                 // The URL is the secret: the parser's error would repeat none of it, and neither do we.
                 let url = Url::parse(&url)
                     .map_err(|_| secret(format!("the webhook of {name} is no URL")))?;
-                Ok((url, channel.private, None))
+                Ok(Place {
+                    url,
+                    private: channel.private,
+                    auth: None,
+                    system: None,
+                })
             }
         }
     }
+}
+
+/// Where a request goes, by the configuration in force.
+struct Place<'a> {
+    url: Url,
+    /// Private addresses are meant.
+    private: bool,
+    /// The header that authenticates.
+    auth: Option<AuthHeader>,
+    /// The system; none for a channel, whose URL is the secret.
+    system: Option<&'a System>,
 }
 
 fn client(private: bool) -> Result<Client, String> {
@@ -295,143 +382,4 @@ fn set(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SendError
     let value = HeaderValue::from_str(value).map_err(|_| invalid("value"))?;
     headers.append(key, value);
     Ok(())
-}
-
-/// One request, one answer, by `deadline`.
-async fn exchange(
-    ready: Ready,
-    deadline: Instant,
-    timeout: Duration,
-    cap: usize,
-) -> Result<Reply, SendError> {
-    let Ready {
-        client,
-        request,
-        sent,
-        ..
-    } = ready;
-    let has_body = request.body().is_some();
-    // Of a request without a body nobody asks for one: only a failed connection says that nothing was sent.
-    let stage = |connecting: bool| {
-        if connecting || (has_body && !sent.happened()) {
-            Stage::Before
-        } else {
-            Stage::After
-        }
-    };
-    let mut response = match timeout_at(deadline, client.execute(request)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(failure(&error, stage(error.is_connect()))),
-        Err(_) => {
-            let text = match stage(false) {
-                Stage::Before => format!(
-                    "nothing could be sent within {}",
-                    crate::time::short(timeout)
-                ),
-                Stage::After => format!("no answer within {}", crate::time::short(timeout)),
-            };
-            return Err(SendError {
-                stage: stage(false),
-                fault: Fault::Timeout,
-                text,
-            });
-        }
-    };
-    let status = response.status().as_u16();
-    let headers = std::mem::take(response.headers_mut());
-    let mut body = Collected::default();
-    let truncated = loop {
-        match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let room = cap - body.len();
-                if chunk.len() > room {
-                    body.push(chunk.slice(..room));
-                    break true;
-                }
-                body.push(chunk);
-            }
-            Ok(Ok(None)) => break false,
-            Ok(Err(_)) | Err(_) => break true,
-        }
-    };
-    Ok(Reply {
-        status,
-        headers,
-        body: body.into(),
-        truncated,
-    })
-}
-
-/// A body as it comes in; one chunk, which is the rule, is not copied.
-#[derive(Default)]
-struct Collected {
-    first: Bytes,
-    rest: BytesMut,
-}
-
-impl Collected {
-    fn len(&self) -> usize {
-        self.first.len() + self.rest.len()
-    }
-
-    fn push(&mut self, chunk: Bytes) {
-        if self.first.is_empty() {
-            self.first = chunk;
-        } else {
-            self.rest.extend_from_slice(&chunk);
-        }
-    }
-}
-
-impl From<Collected> for Bytes {
-    fn from(body: Collected) -> Self {
-        if body.rest.is_empty() {
-            return body.first;
-        }
-        let mut whole = BytesMut::with_capacity(body.len());
-        whole.extend_from_slice(&body.first);
-        whole.extend_from_slice(&body.rest);
-        whole.freeze()
-    }
-}
-
-/// Why a request brought no status.
-fn failure(error: &reqwest::Error, stage: Stage) -> SendError {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return SendError::before(Fault::Address, forbidden.to_string());
-        }
-        cause = inner.source();
-    }
-    let fault = match stage {
-        _ if error.is_timeout() => Fault::Timeout,
-        Stage::Before => Fault::Connect,
-        Stage::After => Fault::Cut,
-    };
-    let what = match stage {
-        Stage::Before => "cannot connect",
-        Stage::After => "the connection broke after the request was sent",
-    };
-    SendError {
-        stage,
-        fault,
-        text: format!("{what}: {}", describe(error)),
-    }
-}
-
-/// The innermost cause, which says most, and never the URL, which may be a secret.
-fn describe(error: &reqwest::Error) -> String {
-    let Some(mut inner) = error.source() else {
-        return "the client gave no reason".to_owned();
-    };
-    while let Some(cause) = inner.source() {
-        inner = cause;
-    }
-    match inner.downcast_ref::<io::Error>() {
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
-        }
-        _ => inner.to_string(),
-    }
 }

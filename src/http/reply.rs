@@ -46,11 +46,16 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// When the answer was made, by the receiver's clock (`Date`).
+    pub fn date(&self) -> Option<Timestamp> {
+        self.header("date").and_then(http_date)
+    }
+
     /// How long the receiver asks to be left alone: Retry-After (RFC 9110, 10.2.3), as delta-seconds or as an HTTP-date, which
     /// is read against the answer's own `Date` if it has one, so that two clocks that disagree do no harm. Of several,
     /// the longest. A date that has passed asks for nothing.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        let date = self.header("date").and_then(http_date).unwrap_or(now);
+        let date = self.date().unwrap_or(now);
         self.headers
             .get_all(RETRY_AFTER)
             .iter()

@@ -2,27 +2,36 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{Fault, Outbound, Reply, SendError, Stage, Target};
 use crate::config::live::Runtime;
+use crate::config::model::{LimitHeaders, Recipe, ResetUnit, SecretRef, System};
+use crate::event::signature::{Signed, verify};
 use crate::queue::model::Request;
+use crate::time::Clock;
 
 const SOON: Duration = Duration::from_secs(5);
 
 /// A client whose system `crm` is at `url`, with further keys.
 fn outbound(url: &str, keys: &str) -> Outbound {
+    outbound_with(url, keys, |_| {})
+}
+
+/// As `outbound`, with the system as `change` leaves it.
+fn outbound_with(url: &str, keys: &str, change: impl FnOnce(&mut System)) -> Outbound {
     let text = format!(
         "[systems.shop]\n[systems.crm]\nurl = \"{url}\"\n{keys}\n[paths.p]\nroute = \"shop -> crm\"\nevents = [\"*\"]\nowner = \"anna\"\nrunbook = \"r.md\"\n"
     );
-    let loaded = crate::config::parse(&text, Path::new("/tmp/midwatch.toml")).expect("valid");
+    let mut loaded = crate::config::parse(&text, Path::new("/tmp/midwatch.toml")).expect("valid");
+    change(loaded.config.systems.get_mut("crm").expect("crm"));
     let runtime = Runtime::new(Arc::new(loaded.config), Vec::new());
     Outbound::new(watch::channel(Arc::new(runtime)).1)
 }
@@ -35,6 +44,31 @@ fn request(url: &str, body: &str) -> Request {
         body: body.to_owned().into(),
         key: "key-1".to_owned(),
     }
+}
+
+/// A file that only we can read.
+fn secret_file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("secret");
+    std::fs::write(&file, text).expect("write");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).expect("0600");
+    (folder, file)
+}
+
+/// A server that keeps what it is asked and answers with `answer`.
+async fn recording(answer: &'static str) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    let (sender, seen) = mpsc::unbounded_channel();
+    let (address, _) = server(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let text = read(&mut stream).await;
+            let _ = sender.send(text);
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    (address, seen)
 }
 
 /// A server that treats each connection with `serve`; counts them.
@@ -110,25 +144,9 @@ async fn post(address: SocketAddr, timeout: Duration) -> Result<Reply, SendError
 
 #[tokio::test]
 async fn the_request_is_what_was_rendered_with_its_key_and_its_authentication() {
-    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let (address, _) = server(move |mut stream| {
-        let sender = sender.clone();
-        async move {
-            let text = read(&mut stream).await;
-            let _ = sender.send(text);
-            let _ = stream
-                .write_all(
-                    b"HTTP/1.1 201 Created\r\nx-request-id: r1\r\ncontent-length: 2\r\n\r\nok",
-                )
-                .await;
-        }
-    })
-    .await;
-    let folder = tempfile::tempdir().expect("folder");
-    let secret = folder.path().join("token");
-    std::fs::write(&secret, "s3cret\n").expect("write");
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&secret, private).expect("0600");
+    let (address, mut seen) =
+        recording("HTTP/1.1 201 Created\r\nx-request-id: r1\r\ncontent-length: 2\r\n\r\nok").await;
+    let (_folder, secret) = secret_file("s3cret\n");
     let url = format!("http://{address}/orders?x=1");
     let auth = format!(
         "private = true\nauth = {{ bearer = \"file:{}\" }}",
@@ -401,11 +419,7 @@ async fn a_secret_that_cannot_be_read_sends_nothing_and_a_channels_url_is_never_
     assert!(error.text.contains("/nowhere/token"), "{error}");
     assert_eq!(visits.load(Ordering::SeqCst), 0);
 
-    let folder = tempfile::tempdir().expect("folder");
-    let hook = folder.path().join("hook");
-    std::fs::write(&hook, "http://127.0.0.1:1/T0P/s3cret\n").expect("write");
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&hook, private).expect("0600");
+    let (_folder, hook) = secret_file("http://127.0.0.1:1/T0P/s3cret\n");
     let channel = format!(
         "[channels.slack.ops]\nwebhook = \"file:{}\"\nprivate = true",
         hook.display()
@@ -465,4 +479,130 @@ async fn a_listing_is_read_whole_on_its_own_origin_and_teaches_the_budget() {
         429
     );
     assert_eq!(client.budget("crm").available(), 0);
+}
+
+#[tokio::test]
+async fn fixed_headers_and_our_signature_go_with_every_request_under_one_id() {
+    let (address, mut seen) = recording("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let key = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let (_folder, file) = secret_file(key);
+    let base = format!("http://{address}");
+    let client = outbound_with(&base, "private = true", |system| {
+        system.sign = Some(SecretRef::File(file));
+        system.headers = vec![
+            ("api-version".to_owned(), "7".to_owned()),
+            ("content-type".to_owned(), "text/plain".to_owned()),
+        ];
+    });
+    let request = request(&format!("{base}/orders"), "{\"id\":1}");
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        client
+            .call("crm", &request, SOON, 1000)
+            .await
+            .expect("answered");
+        let text = seen.recv().await.expect("seen");
+        let (head, body) = text.split_once("\r\n\r\n").expect("head");
+        let headers: Vec<(String, &str)> = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect();
+        let one = |name: &str| {
+            let all: Vec<&str> = headers
+                .iter()
+                .filter(|(n, _)| n == name)
+                .map(|(_, v)| *v)
+                .collect();
+            assert_eq!(all.len(), 1, "{name} in {head}");
+            all[0].to_owned()
+        };
+        assert_eq!(one("api-version"), "7");
+        assert_eq!(one("content-type"), "application/json", "the request's own");
+        assert_eq!(one("idempotency-key"), "key-1");
+        let signed: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_bytes()))
+            .collect();
+        let signed = Signed {
+            headers: &signed,
+            url: None,
+            body: body.as_bytes(),
+        };
+        verify(&standard_webhooks(), &[key], signed, Clock::System.now()).expect("verified");
+        ids.push(one("webhook-id"));
+        assert!(!format!("{client:?}").contains("MDEy"));
+    }
+    assert_eq!(ids[0], ids[1]);
+    let bad = outbound_with(&base, "private = true", |system| {
+        system.sign = Some(SecretRef::File("/nowhere/key".into()));
+    });
+    let error = bad
+        .call("crm", &request, SOON, 1000)
+        .await
+        .expect_err("unsigned");
+    assert_eq!((error.stage, error.fault), (Stage::Before, Fault::Secret));
+}
+
+/// The recipe by which receivers check (and `POST /hooks/...` does).
+fn standard_webhooks() -> Recipe {
+    let text =
+        "[site]\n[systems.s]\nhooks = { recipe = \"standard-webhooks\", secrets = [\"env:X\"] }\n";
+    let loaded = crate::config::parse(text, Path::new("/tmp/midwatch.toml")).expect("valid");
+    loaded.config.systems["s"]
+        .hooks
+        .clone()
+        .expect("hooks")
+        .recipe
+}
+
+#[tokio::test]
+async fn a_request_leaves_only_for_the_systems_own_origin() {
+    let client = outbound("https://crm.example/api", "");
+    for url in [
+        "https://crm.example.evil.example/x",
+        "http://crm.example/x",
+        "https://crm.example:8443/x",
+        "/x",
+    ] {
+        let error = client
+            .call("crm", &request(url, ""), SOON, 10)
+            .await
+            .expect_err(url);
+        assert_eq!(
+            (error.stage, error.fault),
+            (Stage::Before, Fault::Invalid),
+            "{url}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn when_the_vendor_says_none_is_left_nobody_sends_before_the_reset() {
+    let (address, _) =
+        answering("HTTP/1.1 200 OK\r\nx-left: 0\r\nx-reset: 30\r\ncontent-length: 0\r\n\r\n").await;
+    let base = format!("http://{address}");
+    let client = outbound_with(&base, "private = true", |system| {
+        system.limit_headers = Some(LimitHeaders {
+            remaining: "x-left".to_owned(),
+            reset: Some("x-reset".to_owned()),
+            reset_unit: ResetUnit::Seconds,
+        });
+    });
+    let budget = client.budget("crm");
+    budget.acquire().await;
+    let url = format!("{base}/x");
+    client
+        .send(Target::System("crm"), &request(&url, "{}"), "", SOON)
+        .await
+        .expect("answered");
+    assert_eq!(budget.available(), 0, "the handle that others hold");
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    client.clone().budget("crm").acquire().await;
+    let waited = start.elapsed();
+    assert!(
+        waited > Duration::from_secs(28) && waited <= Duration::from_secs(31),
+        "{waited:?}"
+    );
 }

@@ -1,5 +1,6 @@
 //! The rate budget of a system, shared by its paths, probes and reconciliation: a token bucket that never lets more than
-//! `count` requests into any span of `per`, and that obeys the receiver when it says how long to stay away.
+//! `count` requests into any span of `per`, and that obeys the receiver when it says how long to stay away, or how many
+//! requests it still takes and until when.
 //!
 //! `Bucket` is pure (intervals are monotonic, so a step of the wall clock changes nothing); `Budget` is the shared handle,
 //! held by `http::Outbound` and asked by `dispatch` and reconciliation.
@@ -11,6 +12,9 @@ use tokio::time::Instant;
 
 use crate::config::model::RateLimit;
 
+/// How long a receiver's window is taken to be where neither it nor the configuration says.
+const UNSAID_SPAN: Duration = Duration::from_secs(1);
+
 /// The state of one budget.
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -20,6 +24,8 @@ pub struct Bucket {
     at: Instant,
     /// Nothing before this.
     blocked: Option<Instant>,
+    /// What the receiver said is left of its window, less what began since; and when that window ends.
+    window: Option<(usize, Instant)>,
 }
 
 impl Bucket {
@@ -30,25 +36,29 @@ impl Bucket {
             limit,
             at: now,
             blocked: None,
+            window: None,
         }
     }
 
     /// Takes another limit over; what was learned from the receiver stays.
     pub fn set_limit(&mut self, limit: Option<RateLimit>, now: Instant) {
         if self.limit != limit {
-            let blocked = self.blocked;
-            *self = Self::new(limit, now);
-            self.blocked = blocked;
+            *self = Self {
+                blocked: self.blocked,
+                window: self.window,
+                ..Self::new(limit, now)
+            };
         }
     }
 
     /// How many requests may start now.
     pub fn available(&mut self, now: Instant) -> usize {
         self.fill(now);
+        let left = self.window.map_or(usize::MAX, |(left, _)| left);
         match (self.blocked, self.limit) {
             (Some(_), _) => 0,
-            (None, None) => usize::MAX,
-            (None, Some(_)) => self.tokens as usize,
+            (None, None) => left,
+            (None, Some(_)) => left.min(self.tokens as usize),
         }
     }
 
@@ -57,6 +67,9 @@ impl Bucket {
         if self.limit.is_some() {
             self.tokens -= count as f64;
         }
+        if let Some((left, _)) = &mut self.window {
+            *left = left.saturating_sub(count);
+        }
     }
 
     /// Gives tokens back that were not used.
@@ -64,6 +77,28 @@ impl Bucket {
         if let Some(limit) = self.limit {
             self.tokens = (self.tokens + count as f64).min(capacity(limit));
         }
+        if let Some((left, _)) = &mut self.window {
+            *left = left.saturating_add(count);
+        }
+    }
+
+    /// The receiver says that it takes `remaining` more requests in the next `reset` (none: it did not say, so it is the
+    /// configured span, or a second). Inside a window that is known, only a smaller number counts: answers overtake each
+    /// other, and what is under way is not in their numbers yet. Where none is left nothing starts before the end.
+    pub fn left(&mut self, now: Instant, remaining: usize, reset: Option<Duration>) {
+        self.fill(now);
+        let span = reset
+            .or(self.limit.map(|limit| limit.per))
+            .unwrap_or(UNSAID_SPAN);
+        let Some(end) = now.checked_add(span).filter(|end| *end > now) else {
+            return;
+        };
+        self.window = Some(match self.window {
+            // The end that was said first stays, so that a window that slides cannot starve us.
+            Some((left, until)) if remaining > 0 => (left.min(remaining), until),
+            Some((_, until)) => (0, until.max(end)),
+            None => (remaining, end),
+        });
     }
 
     /// The receiver asked to be left alone for that long.
@@ -85,12 +120,18 @@ impl Bucket {
                 now + Duration::from_secs_f64(missing / rate(limit)) + Duration::from_micros(1)
             })
         });
-        self.blocked.max(made)
+        let used_up = self
+            .window
+            .and_then(|(left, until)| (left == 0).then_some(until));
+        self.blocked.max(made).max(used_up)
     }
 
     fn fill(&mut self, now: Instant) {
         if self.blocked.is_some_and(|until| until <= now) {
             self.blocked = None;
+        }
+        if self.window.is_some_and(|(_, until)| until <= now) {
+            self.window = None;
         }
         if let Some(limit) = self.limit {
             let passed = now.saturating_duration_since(self.at).as_secs_f64();
@@ -147,6 +188,11 @@ impl Budget {
     /// The receiver asked to be left alone for that long.
     pub fn throttled(&self, asked: Duration) {
         self.bucket().throttled(Instant::now(), asked);
+    }
+
+    /// See [`Bucket::left`].
+    pub fn left(&self, remaining: usize, reset: Option<Duration>) {
+        self.bucket().left(Instant::now(), remaining, reset);
     }
 
     /// When a request may start; none if one may start now.
@@ -211,6 +257,51 @@ mod tests {
         assert_eq!(bucket.available(now), 1);
         bucket.set_limit(Some(limit(5, 1000)), now);
         assert_eq!(bucket.available(now), 1);
+    }
+
+    #[test]
+    fn what_the_receiver_says_is_left_is_never_exceeded_and_a_sliding_window_starves_nobody() {
+        let (now, ten) = (Instant::now(), Some(Duration::from_secs(10)));
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut bucket = Bucket::new(None, now);
+        bucket.left(now, 3, ten);
+        assert_eq!(bucket.available(now), 3);
+        bucket.take(2);
+        bucket.left(at(100), 3, ten);
+        assert_eq!(
+            bucket.available(at(100)),
+            1,
+            "an answer that was overtaken gives nothing back"
+        );
+        bucket.give_back(1);
+        bucket.take(2);
+        assert_eq!(
+            (bucket.available(at(200)), bucket.next(at(200))),
+            (0, Some(at(10_000)))
+        );
+        assert_eq!(bucket.available(at(10_000)), usize::MAX, "the window ended");
+
+        bucket.left(at(11_000), 0, ten);
+        bucket.left(at(11_001), 5, ten);
+        assert_eq!(
+            bucket.available(at(20_999)),
+            0,
+            "none left: nothing before the reset"
+        );
+        assert_eq!(bucket.next(at(20_999)), Some(at(21_000)));
+        bucket.left(at(21_000), 0, Some(Duration::ZERO));
+        assert_eq!(
+            bucket.available(at(21_000)),
+            usize::MAX,
+            "a reset that has passed"
+        );
+
+        let mut limited = Bucket::new(Some(limit(100, 1000)), now);
+        limited.left(now, 0, None);
+        assert_eq!(limited.next(now), Some(at(1000)), "the configured span");
+        limited.set_limit(Some(limit(50, 1000)), now);
+        assert_eq!(limited.available(at(999)), 0, "a reload forgets nothing");
+        assert!(limited.available(at(1000)) > 0);
     }
 
     #[tokio::test(start_paused = true)]

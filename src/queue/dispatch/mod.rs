@@ -271,11 +271,10 @@ impl Dispatcher {
             if line.plan.path.lane == Lane::Work {
                 let system = &line.plan.path.to;
                 line.budget = Some(self.shared.outbound.budget(system));
-                line.limited = runtime
-                    .config
-                    .systems
-                    .get(system)
-                    .is_some_and(|system| system.limit.is_some());
+                line.limited =
+                    runtime.config.systems.get(system).is_some_and(|system| {
+                        system.limit.is_some() || system.limit_headers.is_some()
+                    });
             }
             self.lines.push(line);
         }
