@@ -89,6 +89,7 @@ pub enum Command {
     Runbook,
     RunNow,
     AbortReplay,
+    Report,
     AdoptHost,
     Reload,
     Copy,
@@ -188,18 +189,18 @@ pub const TABLE: &[Binding] = &[
         "Go to what is behind the selected line",
     ),
     bind(
-        &[
-            C::Deliveries,
-            C::Dead,
-            C::Log,
-            C::Reconcile,
-            C::Differences,
-            C::Replays,
-        ],
+        &[C::Deliveries, C::Dead, C::Log, C::Reconcile, C::Differences],
         &["enter", "l", "right"],
         Command::Open,
         "open",
         "Open the selected line",
+    ),
+    bind(
+        &[C::Replays],
+        &["enter", "l", "right"],
+        Command::Open,
+        "items",
+        "Show the deliveries that the selected replay is made of",
     ),
     bind(
         &[C::Deliveries, C::Dead, C::Delivery],
@@ -249,6 +250,13 @@ pub const TABLE: &[Binding] = &[
         Command::RunNow,
         "run now",
         "Run the selected reconciliation job now",
+    ),
+    bind(
+        &[C::Replays],
+        &["v"],
+        Command::Report,
+        "report",
+        "Show what the selected replay was to do, and what it has come to",
     ),
     bind(
         &[C::Replays],

@@ -1,7 +1,7 @@
 //! The filter of deliveries: one grammar for the screens' `/`, the CLI's `--filter`, and replays.
 //!
 //! ```text
-//! path:crm state:dead,held type:order.* class:rejected status:422 group:0a1b2c3d key:1042 newer:2h older:1d id:7-1 free text
+//! path:crm state:dead,held type:order.* class:rejected status:422 group:0a1b2c3d key:1042 newer:2h older:1d id:7-1 replay:3 free text
 //! ```
 //!
 //! Parts stand in any order; every part must hold, within one part any of its values (`path:crm,web`, or `path:crm path:web`).
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeliveryId, Fingerprint};
+use crate::ids::{BatchId, DeliveryId, Fingerprint};
 use crate::queue::model::{Class, State};
 use crate::store::view::DeliveryRow;
 use crate::time::{self, Timestamp};
@@ -46,11 +46,14 @@ pub struct Filter {
     pub text: Option<String>,
     /// Exactly these.
     pub ids: Vec<DeliveryId>,
+    /// The items of this replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<BatchId>,
 }
 
 /// The keys of the grammar, in the order they are printed.
 pub const KEYS: &[&str] = &[
-    "path", "state", "type", "class", "status", "group", "key", "newer", "older", "id",
+    "path", "state", "type", "class", "status", "group", "key", "newer", "older", "id", "replay",
 ];
 
 /// The longest filter that is read, in characters.
@@ -121,7 +124,7 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// Whether `row` is among them at `now`.
+    /// Whether `row` is among them at `now`, as far as a row tells: the items of a replay are known to the store only.
     pub fn matches_row(&self, row: &DeliveryRow, now: Timestamp) -> bool {
         fn any<T: PartialEq>(wanted: &[T], found: &T) -> bool {
             wanted.is_empty() || wanted.contains(found)
@@ -198,6 +201,9 @@ impl Filter {
             say(format!("on {}", list(names.collect())));
         }
         let mut details = Vec::new();
+        if let Some(replay) = self.replay {
+            details.push(format!("of replay {}", replay.0));
+        }
         if let Some(kind) = &self.kind {
             details.push(if kind.ends_with('*') {
                 "of the event types asked for".to_owned()
@@ -319,6 +325,12 @@ impl Filter {
                 self.kind = Some(value);
             }
             "key" => self.subject = Some(one(self.subject.is_some())?),
+            "replay" => {
+                let value = one(self.replay.is_some())?;
+                let number = value.parse().ok().filter(|number| *number > 0);
+                let expected = || "a replay's number, for example 3".to_owned();
+                self.replay = Some(BatchId(number.ok_or_else(|| bad(&value, expected()))?));
+            }
             "newer" | "older" => {
                 let age = if key == "newer" {
                     &mut self.newer_than
@@ -391,6 +403,10 @@ impl fmt::Display for Filter {
         list("newer", one(self.newer_than.map(exact)));
         list("older", one(self.older_than.map(exact)));
         list("id", self.ids.iter().map(ToString::to_string).collect());
+        list(
+            "replay",
+            one(self.replay.map(|replay| replay.0.to_string())),
+        );
         if let Some(text) = &self.text {
             // Plain words stay plain; anything else is one quoted text.
             let plain = text.split(' ').all(|word| quoted(word) == word);
@@ -535,6 +551,7 @@ fn example(key: &str) -> &'static str {
         "key" => "key:1042",
         "newer" => "newer:2h",
         "older" => "older:1d",
+        "replay" => "replay:3",
         _ => "id:1042-1",
     }
 }

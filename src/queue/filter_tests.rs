@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ids::EventId;
+use crate::ids::{BatchId, EventId};
 
 fn row() -> DeliveryRow {
     DeliveryRow {
@@ -34,7 +34,7 @@ fn parse(text: &str) -> Filter {
 #[test]
 fn the_whole_grammar_is_read() {
     let filter = parse(
-        r"path:crm state:dead,held type:order.* class:rejected status:422 group:0a1b2c3d key:1042 newer:2h older:1d id:7-1 free   text",
+        r"path:crm state:dead,held type:order.* class:rejected status:422 group:0a1b2c3d key:1042 newer:2h older:1d id:7-1 replay:3 free   text",
     );
     assert_eq!(
         filter,
@@ -50,11 +50,12 @@ fn the_whole_grammar_is_read() {
             older_than: Some(Duration::from_secs(86_400)),
             text: Some("free text".into()),
             ids: vec![DeliveryId::new(EventId(7), 0)],
+            replay: Some(BatchId(3)),
         }
     );
     assert_eq!(
         filter.to_string(),
-        "path:crm state:dead,held type:order.* class:rejected status:422 group:0a1b2c3d key:1042 newer:2h older:1d id:7-1 free text"
+        "path:crm state:dead,held type:order.* class:rejected status:422 group:0a1b2c3d key:1042 newer:2h older:1d id:7-1 replay:3 free text"
     );
 }
 
@@ -82,11 +83,11 @@ fn errors_say_what_was_expected() {
         ),
         (
             "https://x",
-            "unknown key `https`: the keys are path, state, type, class, status, group, key, newer, older, id; text with a colon goes in quotes",
+            "unknown key `https`: the keys are path, state, type, class, status, group, key, newer, older, id, replay; text with a colon goes in quotes",
         ),
         (
             "state:ded",
-            "`state:ded`: expected one of ready, running, waiting, delivered, dead, held, cancelled, superseded; did you mean `dead`?",
+            "`state:ded`: expected one of ready, running, waiting, delivered, dead, held, cancelled, superseded, shadowed; did you mean `dead`?",
         ),
         (
             "status:4xx",
@@ -105,6 +106,10 @@ fn errors_say_what_was_expected() {
             "`id:seven`: expected a delivery, for example 1042-1",
         ),
         (
+            "replay:last",
+            "`replay:last`: expected a replay's number, for example 3",
+        ),
+        (
             "type:*.updated",
             "`type:*.updated`: expected a type, with `*` only at its end (order.*)",
         ),
@@ -118,7 +123,7 @@ fn errors_say_what_was_expected() {
         ),
         (
             "state:\u{1b}[2J",
-            "`state:\\x1b[2J`: expected one of ready, running, waiting, delivered, dead, held, cancelled, superseded",
+            "`state:\\x1b[2J`: expected one of ready, running, waiting, delivered, dead, held, cancelled, superseded, shadowed",
         ),
     ] {
         assert_eq!(
@@ -203,6 +208,7 @@ fn the_scope_is_said_in_words_without_anything_from_outside() {
             "deliveries of the event types asked for and of one key and containing the text asked for",
         ),
         ("id:7-1", "deliveries 7-1"),
+        ("replay:3 state:dead", "dead deliveries of replay 3"),
         ("id:1-1,2-1,3-1,4-1", "deliveries among 4 chosen by hand"),
         (
             "group:0a1b2c3d class:rejected older:1d",
@@ -237,8 +243,9 @@ proptest! {
         ),
         (newer_than, older_than) in (age(), age()),
         ids in prop::collection::vec((1i64..1_000_000, any::<u8>()).prop_map(|(e, n)| DeliveryId::new(EventId(e), n)), 0..3),
+        replay in prop::option::of((1i64..1_000_000).prop_map(BatchId)),
     ) {
-        let filter = Filter { paths, states, classes, statuses, fingerprint, kind, subject, newer_than, older_than, text, ids };
+        let filter = Filter { paths, states, classes, statuses, fingerprint, kind, subject, newer_than, older_than, text, ids, replay };
         let printed = filter.to_string();
         prop_assert_eq!(printed.parse::<Filter>(), Ok(filter), "{}", printed);
     }

@@ -124,6 +124,10 @@ impl Where {
             condition.push(')');
             clause.and(&condition);
         }
+        if let Some(replay) = filter.replay {
+            clause.and("d.id IN (SELECT delivery FROM batch_item WHERE batch = ?)");
+            clause.values.push(Value::Integer(replay.0));
+        }
         clause.any(
             "d.id",
             filter.ids.iter().map(|id| Value::Integer(id.0)).collect(),
@@ -137,6 +141,7 @@ impl Where {
     /// Few rows can match, found by an index: no need to bound the scan.
     pub(super) fn is_selective(filter: &Filter) -> bool {
         !filter.ids.is_empty()
+            || filter.replay.is_some()
             || filter.states == [State::Dead]
             || filter.states == [State::Running]
     }

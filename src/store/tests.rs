@@ -561,6 +561,14 @@ async fn a_replay_is_pinned_released_and_reported() {
         .unwrap();
     assert_eq!((row.delivered, row.died, row.released), (3, 1, 0));
     assert!(row.ended.is_some());
+    bed.accept("another", None).await;
+    let items = Filter {
+        replay: Some(row.id),
+        ..Filter::default()
+    };
+    let (items, _) = reader.deliveries(&items, Cursor::Newest, 9).unwrap();
+    let delivered = items.iter().filter(|row| row.state == State::Delivered);
+    assert_eq!((items.len(), delivered.count()), (4, 3));
     bed.audit();
 }
 

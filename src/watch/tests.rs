@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use super::*;
 use crate::console::fixture::{NOW, at, config, overview};
-use crate::store::view::{Pause, Slot};
+use crate::store::view::{Breaker, Lock, Overview, PathRow, Pause, Severity, Slot, WorkerRow};
 
 fn words(overview: &Overview) -> Vec<(Severity, About)> {
     wrong_now(overview, &config())
@@ -66,7 +68,33 @@ fn a_path_is_called_by_the_worst_that_holds() {
         PathState::Quiet,
         "recovered, though this fixture's sum has no delivery in it"
     );
-    assert_eq!(state(&failing(3)), PathState::Failing);
+    assert_eq!(
+        state(&|row| {
+            failing(3)(row);
+            row.minutes = vec![Slot::default(); 2];
+        }),
+        PathState::Quiet,
+        "nothing failed lately, and nothing is left to deliver"
+    );
+    assert_eq!(
+        state(&|row| {
+            failing(3)(row);
+            row.minutes = vec![Slot::default(); 2];
+            row.counts.ready = 1;
+        }),
+        PathState::Failing,
+        "what is left proves nothing yet"
+    );
+    assert_eq!(
+        state(&|row| {
+            failing(3)(row);
+            row.minutes = vec![Slot {
+                failed: 3,
+                ..Slot::default()
+            }];
+        }),
+        PathState::Failing
+    );
     assert_eq!(
         state(&|row| row.oldest_due = Some(at(2))),
         PathState::Behind
@@ -227,5 +255,36 @@ fn an_unreadable_secret_is_critical() {
         all.iter()
             .any(|trouble| trouble.words == words && trouble.severity == Severity::Critical),
         "{all:?}"
+    );
+}
+
+#[test]
+fn a_stuck_path_says_first_how_many_wait_and_when_it_is_noticed() {
+    let mut overview = overview();
+    let said = |overview: &Overview, now| {
+        let all = wrong_at(overview, &config(), now);
+        let about = |trouble: &&Trouble| trouble.about == About::Path;
+        all.iter().find(about).unwrap().words.clone()
+    };
+    assert_eq!(
+        said(&overview, NOW),
+        "14 wait on crm, noticed Tue 09:40: stopped, next probe in 42s: 12 of 14 attempts failed in 1m"
+    );
+    let later = NOW + Duration::from_secs(38);
+    assert!(said(&overview, later).contains("next probe in 4s"));
+    overview.paths[0].oldest_open = Some(at(13 * 60));
+    overview.paths[0].breaker = Breaker::Open {
+        since: NOW,
+        until: NOW + Duration::from_secs(600),
+        reason: "503".into(),
+    };
+    assert_eq!(
+        said(&overview, NOW),
+        "14 wait on crm, noticed since 21:15: stopped, next probe at 22:25: 503"
+    );
+    overview.paths[0].counts = crate::store::view::Counts::default();
+    assert_eq!(
+        said(&overview, NOW),
+        "crm: stopped, next probe at 22:25: 503; nothing waits"
     );
 }

@@ -62,6 +62,7 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::AbortReplay => model
             .batch_here()
             .is_some_and(|batch| matches!(batch.state, BatchState::Canary | BatchState::Running)),
+        Command::Report => model.batch_here().is_some(),
         Command::Mark => model.deliveries.selection.id.is_some(),
         Command::MarkNone => !model.deliveries.marked.is_empty(),
         Command::Fold | Command::FoldAll | Command::UnfoldAll => detail.is_some(),

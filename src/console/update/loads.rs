@@ -9,7 +9,7 @@ use super::{Effect, Loaded, Query, Timer, toast};
 use crate::store::Cursor;
 use crate::store::view::BatchRow;
 use crate::visible::Visible;
-use crate::watch::wrong_now;
+use crate::watch::wrong_at;
 
 /// What the screen shown is made of; the first is always the overview, for the line at the top.
 fn slots(model: &Model) -> Vec<Slot> {
@@ -162,11 +162,19 @@ pub(super) fn loaded(
     again(model, slot, effects);
 }
 
+/// Judges anew what is wrong: time passes between two overviews.
+pub(super) fn judge(model: &mut Model) {
+    if let Some(overview) = &model.overview {
+        let now = model.now.max(overview.at);
+        model.troubles = wrong_at(overview, &model.config, now);
+    }
+}
+
 fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>) {
     match loaded {
         Loaded::Overview(overview) => {
-            model.troubles = wrong_now(&overview, &model.config);
             model.overview = Some(Arc::new(*overview));
+            judge(model);
         }
         Loaded::Deliveries {
             filter,

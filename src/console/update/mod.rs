@@ -279,6 +279,9 @@ pub fn update(model: &mut Model, input: Input) -> Vec<Effect> {
             if old && !model.frozen {
                 loads::want(model, Slot::Overview, &mut effects);
             }
+            if model.place == Place::Overview && !model.frozen {
+                loads::judge(model);
+            }
         }
         Input::Changed if !model.frozen => loads::want_all(model, &mut effects),
         Input::Changed => {}
@@ -304,9 +307,7 @@ pub fn update(model: &mut Model, input: Input) -> Vec<Effect> {
         Input::Others(others) => model.others = others,
         Input::Config(config) => {
             model.config = config;
-            if let Some(overview) = &model.overview {
-                model.troubles = crate::watch::wrong_now(overview, &model.config);
-            }
+            loads::judge(model);
         }
     }
     moves::settle(model);
@@ -417,6 +418,11 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | Command::AbortReplay
         | Command::AdoptHost
         | Command::Reload => acts::begin(model, command, effects),
+        Command::Report => {
+            if let Some(batch) = model.batch_here() {
+                model.overlay = Some(Overlay::Report(batch.id));
+            }
+        }
         Command::Runbook => acts::open_runbook(model, effects),
         Command::Open => moves::open(model, effects),
         Command::Up

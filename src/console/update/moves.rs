@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::json_view::Tree;
 use super::super::keymap::Command;
-use super::super::model::{Body, Fold, Model, Overlay, OverviewId, Place, Selection, Slot};
+use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
 use super::super::views;
 use super::{Effect, Query, go, height, loads};
 use crate::ids::{DeliveryId, RunId};
@@ -337,9 +337,12 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Place::Replays => {
-            // The frozen set of a replay has no filter: its report says what it was and came to.
             if let Some(batch) = model.batch_here() {
-                model.overlay = Some(Overlay::Report(batch.id));
+                let filter = Filter {
+                    replay: Some(batch.id),
+                    ..Filter::default()
+                };
+                go_filtered(model, filter, effects);
             }
         }
         Place::Differences => {

@@ -616,9 +616,12 @@ fn a_filter_in_the_making_does_not_replace_the_one_in_force() {
 }
 
 #[test]
-fn a_replay_shows_its_report_and_its_end_is_told() {
+fn a_replay_shows_its_items_its_report_and_its_end_is_told() {
     let mut model = model(SIZE);
     talk(&mut model, "7\n");
+    assert_eq!(model.place, Place::Deliveries);
+    assert_eq!(model.deliveries.filter.to_string(), "replay:7");
+    talk(&mut model, "\x1bv");
     assert!(matches!(model.overlay, Some(Overlay::Report(_))));
     assert_eq!(model.place, Place::Replays);
     talk(&mut model, "\x1b1");

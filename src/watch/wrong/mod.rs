@@ -1,0 +1,199 @@
+//! What is wrong now, worst first: one line for each thing, with what it means for the business at its beginning.
+
+mod job;
+mod path;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::words::{ago, events, when};
+use super::{WorkerState, worker_state};
+use crate::config::model::Config;
+use crate::store::view::{Lock, Overview, Severity};
+use crate::time::Timestamp;
+use crate::visible::{Visible, line};
+
+/// What a trouble is about, so that a screen can lead there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// The database or the disk.
+    Store,
+    /// The database came from another host.
+    Host,
+    /// The worker.
+    Worker,
+    /// A path that does not deliver as it should.
+    Path,
+    /// Dead letters of a path.
+    Dead,
+    /// Deliveries that are held.
+    Held,
+    /// A reconciliation job.
+    Job,
+    /// Events without a delivery.
+    Strays,
+}
+
+/// One thing that is wrong now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// How much it matters, by its consequence.
+    pub severity: Severity,
+    /// What it is about.
+    pub about: About,
+    /// What is wrong, in a line; safe to show.
+    pub words: String,
+    /// The path concerned.
+    pub path: Option<String>,
+    /// The reconciliation job concerned.
+    pub job: Option<String>,
+    /// What to read.
+    pub runbook: Option<PathBuf>,
+    /// For sorting inside a severity: more is worse.
+    #[serde(skip)]
+    weight: u64,
+}
+
+/// Everything that was wrong when the overview was read, worst first.
+pub fn wrong_now(overview: &Overview, config: &Config) -> Vec<Trouble> {
+    wrong_at(overview, config, overview.at)
+}
+
+/// The same, judged at `now`: for a screen whose overview is some seconds old.
+pub fn wrong_at(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Trouble> {
+    // A sign of life may have come since: what was read is judged as of then.
+    let worker = worker_state(&overview.worker, overview.at);
+    let mut all = Vec::new();
+    all.extend(store_troubles(overview));
+    all.extend(worker_trouble(overview, worker, config));
+    for row in &overview.paths {
+        let path = config.path(&row.name);
+        let mut add = |severity, about, weight, words: String| {
+            all.push(Trouble {
+                severity,
+                about,
+                words,
+                path: Some(row.name.clone()),
+                job: None,
+                runbook: path.and_then(|path| path.runbook.clone()),
+                weight,
+            });
+        };
+        path::troubles(row, path, worker, now, config, &mut add);
+    }
+    for job in &config.reconcile {
+        let run = overview.runs.iter().find(|run| run.job == job.name);
+        all.extend(job::trouble(job, run, now));
+    }
+    if overview.unrouted + overview.held_events > 0 {
+        let mut parts = Vec::new();
+        if overview.held_events > 0 {
+            parts.push(format!("{} held at the door", events(overview.held_events)));
+        }
+        if overview.unrouted > 0 {
+            let verb = if overview.unrouted == 1 {
+                "matches"
+            } else {
+                "match"
+            };
+            parts.push(format!("{} {verb} no path", events(overview.unrouted)));
+        }
+        all.push(Trouble {
+            severity: if overview.held_events > 0 {
+                Severity::Warning
+            } else {
+                Severity::Info
+            },
+            about: About::Strays,
+            words: format!("{}: see `midwatch strays`", parts.join(", ")),
+            path: None,
+            job: None,
+            runbook: None,
+            weight: overview.held_events,
+        });
+    }
+    all.sort_by(|a, b| {
+        (b.severity, a.about, b.weight, &a.path, &a.job)
+            .cmp(&(a.severity, b.about, a.weight, &b.path, &b.job))
+    });
+    all
+}
+
+fn bare(severity: Severity, about: About, words: String) -> Trouble {
+    Trouble {
+        severity,
+        about,
+        words,
+        path: None,
+        job: None,
+        runbook: None,
+        weight: 0,
+    }
+}
+
+fn store_troubles(overview: &Overview) -> Vec<Trouble> {
+    let mut all = Vec::new();
+    if let Some(text) = &overview.trouble {
+        all.push(bare(
+            Severity::Critical,
+            About::Store,
+            Visible::of(text).into_string(),
+        ));
+    }
+    for words in &overview.unreadable {
+        all.push(bare(
+            Severity::Critical,
+            About::Worker,
+            format!(
+                "a secret cannot be read, what needs it is refused: {}",
+                line(words, 160)
+            ),
+        ));
+    }
+    if let Some(host) = &overview.foreign_host {
+        all.push(bare(
+            Severity::Critical,
+            About::Host,
+            format!(
+                "this database belongs to host {}: nothing is sent until you adopt it here",
+                line(host, 40)
+            ),
+        ));
+    }
+    all
+}
+
+fn worker_trouble(overview: &Overview, worker: WorkerState, config: &Config) -> Option<Trouble> {
+    let zone = config.site.timezone;
+    let words = match worker {
+        WorkerState::Running => return None,
+        WorkerState::Draining => "the worker is draining: it finishes and stops".to_owned(),
+        WorkerState::Never => "no worker has run yet: nothing is taken in or delivered".to_owned(),
+        WorkerState::Stopped { since } => format!(
+            "the worker was stopped {}: nothing is taken in or delivered",
+            ago(since, overview.at, zone)
+        ),
+        WorkerState::Silent { since } => {
+            let seen = ago(since, overview.at, zone);
+            match overview.worker.lock {
+                Lock::Held { pid } => format!(
+                    "no sign of life from the worker since {}: process {pid} holds the database, but hangs or cannot write; see its log",
+                    when(since, overview.at, zone)
+                ),
+                Lock::Free | Lock::Unknown => {
+                    format!(
+                        "the worker is down, last seen {seen}: nothing is taken in or delivered"
+                    )
+                }
+            }
+        }
+    };
+    let severity = if worker.is_up() {
+        Severity::Warning
+    } else {
+        Severity::Critical
+    };
+    Some(bare(severity, About::Worker, words))
+}
