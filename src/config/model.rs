@@ -374,7 +374,7 @@ pub enum TimestampUnit {
 pub struct HookMapping {
     /// Event type; must not render empty.
     pub kind: String,
-    /// Event id; empty means the SHA-256 of the body.
+    /// Event id; empty means the SHA-256 of type and body.
     pub id: String,
     /// Subject; empty means none.
     pub subject: String,

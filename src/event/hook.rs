@@ -50,7 +50,7 @@ pub fn map<'a>(
     };
     let mut event = Event {
         source: system.to_owned(),
-        id: hex::encode(Sha256::digest(body)),
+        id: String::new(),
         kind: UNMAPPED.to_owned(),
         subject: None,
         time: None,
@@ -63,9 +63,6 @@ pub fn map<'a>(
     };
     // What the vendor left out, or sent as null, is none; only without a type can nothing be routed.
     let optional = |what, template| render(what, template).ok().flatten();
-    if let Some(id) = optional("id", &mapping.id) {
-        event.id = id;
-    }
     event.subject = optional("subject", &mapping.subject);
     event.time = optional("time", &mapping.time).as_deref().and_then(time);
     event.idempotency_key = optional("key", &mapping.key);
@@ -77,6 +74,11 @@ pub fn map<'a>(
         Ok(None) => Some(format!("hook mapping of {system}: the type is empty")),
         Err(reason) => Some(reason),
     };
+    event.id = optional("id", &mapping.id).unwrap_or_else(|| {
+        // One change can be told under two types with the same bytes (created, then updated).
+        let bytes = Sha256::new_with_prefix(&event.kind).chain_update([0]);
+        hex::encode(bytes.chain_update(body).finalize())
+    });
     Mapped { event, hold }
 }
 
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_vendor_leaves_out_is_none_and_a_missing_id_is_the_hash_of_the_body() {
+    fn what_the_vendor_leaves_out_is_none_and_a_missing_id_is_the_hash_of_type_and_body() {
         let Mapped { event, hold } = mapped(&mapping(), &[], r#"{"type":"ping","created":"soon"}"#);
         assert_eq!(hold, None);
         assert_eq!(
@@ -175,7 +177,9 @@ mod tests {
         );
         assert_eq!(
             event.id,
-            hex::encode(Sha256::digest(r#"{"type":"ping","created":"soon"}"#))
+            hex::encode(Sha256::digest(
+                "ping\0{\"type\":\"ping\",\"created\":\"soon\"}"
+            ))
         );
     }
 
