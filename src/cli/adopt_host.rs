@@ -19,14 +19,5 @@ pub struct Args {
 
 /// Shows what waits, asks, adopts.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
-    let acting = context.acting(&context.config_in_force()?).await?;
-    let outcome = super::ask_and_do(
-        &acting,
-        Action::AdoptHost,
-        &args.consent,
-        super::Voice::of(args.json),
-    )
-    .await;
-    acting.close().await;
-    super::ended(outcome, &args.consent)
+    super::previewed(Action::AdoptHost, &args.consent, args.json, context).await
 }

@@ -25,14 +25,19 @@ mod deliveries;
 mod demo;
 mod doctor;
 mod escalate;
+mod golive;
+mod hidden;
+mod hook;
 mod init;
 mod out;
 mod pause;
+mod proxy;
 mod reconcile;
 mod reload;
 mod replay;
 mod resume;
 mod runbook;
+mod secret;
 mod select;
 mod send;
 mod show;
@@ -120,6 +125,10 @@ enum Command {
     Runbook(runbook::Args),
     Escalate(escalate::Args),
     Reconcile(reconcile::Args),
+    Golive(golive::Args),
+    Hook(hook::Args),
+    Secret(secret::Args),
+    Proxy(proxy::Args),
     Backup(backup::Args),
     AdoptHost(adopt_host::Args),
     Doctor(doctor::Args),
@@ -186,6 +195,10 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Runbook(args)) => runbook::run(&args, context),
         Some(Command::Escalate(args)) => escalate::run(args, context).await,
         Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
+        Some(Command::Golive(args)) => golive::run(args, context).await,
+        Some(Command::Hook(args)) => hook::run(args, context).await,
+        Some(Command::Secret(args)) => secret::run(args, context).await,
+        Some(Command::Proxy(args)) => proxy::run(&args, context),
         Some(Command::Backup(args)) => backup::run(args, context).await,
         Some(Command::AdoptHost(args)) => adopt_host::run(args, context).await,
         Some(Command::Doctor(args)) => doctor::run(&args, context),
@@ -242,6 +255,19 @@ async fn ask_and_do(
         Voice::JsonLater => {}
     }
     Ok(Some(done))
+}
+
+/// Previews, asks and does one action, through the worker or without one.
+async fn previewed(
+    action: Action,
+    consent: &out::Consent,
+    json: bool,
+    context: &Context,
+) -> anyhow::Result<u8> {
+    let acting = context.acting(&context.config_in_force()?).await?;
+    let outcome = ask_and_do(&acting, action, consent, Voice::of(json)).await;
+    acting.close().await;
+    ended(outcome, consent)
 }
 
 /// The exit code of what `ask_and_do` came to: a refused question is not success, a dry run is.

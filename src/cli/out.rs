@@ -39,6 +39,13 @@ pub fn say(text: &str) -> anyhow::Result<()> {
     raw(format!("{}\n", Visible::lines_of(text)).as_bytes())
 }
 
+/// Says something beside the output, on the standard error: the output stays what was asked for.
+pub fn note(text: &str) -> anyhow::Result<()> {
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "{}", Visible::lines_of(text))?;
+    Ok(())
+}
+
 /// Prints one JSON value on one line.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string(value)?;

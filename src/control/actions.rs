@@ -134,7 +134,7 @@ impl Actions {
         if let Some(done) = store.done_before(submission.id.clone()).await? {
             return Ok(done);
         }
-        self.check(&submission.action)?;
+        self.checked(&submission.action).await?;
         let who = actor.clone();
         tracing::info!(
             kind = "action",

@@ -6,8 +6,28 @@ use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
 
 impl Actions {
-    /// Refuses what makes no sense, before anything is read or done.
-    pub(super) fn check(&self, action: &Action) -> Result<(), Refused> {
+    /// Refuses what makes no sense, before anything is done.
+    pub(super) async fn checked(&self, action: &Action) -> Result<(), Refused> {
+        let Err(refused) = self.check(action) else {
+            return Ok(());
+        };
+        // A path that was taken out of the configuration is known all the same.
+        let (Action::Pause { path, .. }
+        | Action::Resume { path }
+        | Action::GoLive { path }
+        | Action::Escalate { path, .. }) = action
+        else {
+            return Err(refused);
+        };
+        let overview = self.overview().await?;
+        let row = overview.paths.iter().find(|row| row.removed && row.name == *path);
+        Err(row.map_or(refused, |row| {
+            super::refused(removed(path, row.counts.backlog()))
+        }))
+    }
+
+    /// Refuses what makes no sense by itself.
+    fn check(&self, action: &Action) -> Result<(), Refused> {
         let long = |text: &str| {
             (text.chars().count() > MAX_NOTE)
                 .then(|| refused(format!("the text is longer than {MAX_NOTE} characters")))
@@ -78,6 +98,17 @@ impl Actions {
             }
         }
     }
+}
+
+/// What is left of a path that is no longer in the configuration.
+fn removed(path: &str, waiting: u64) -> String {
+    let set_aside = match waiting {
+        0 => "nothing waits on it".to_owned(),
+        waiting => format!(
+            "{waiting} wait on it, set aside: put it back, or `midwatch cancel --filter path:{path}`"
+        ),
+    };
+    format!("{path} was removed from the configuration; {set_aside}")
 }
 
 fn not_empty(filter: &Filter) -> Result<(), Refused> {

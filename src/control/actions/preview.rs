@@ -13,7 +13,7 @@ use crate::visible::Visible;
 impl Actions {
     /// What `action` would do. Changes nothing.
     pub async fn preview(&self, action: Action) -> Result<Preview, Refused> {
-        self.check(&action)?;
+        self.checked(&action).await?;
         match action {
             Action::Replay {
                 filter, skip_risky, ..
