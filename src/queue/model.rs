@@ -152,6 +152,10 @@ pub struct Claimed {
     pub frozen: Option<Request>,
     /// The idempotency key used before (an earlier generation), for comparison with today's rendering.
     pub last_key: Option<String>,
+    /// The class of the last attempt that ended, of whatever generation.
+    pub last_class: Option<Class>,
+    /// When that attempt ended, where it is known.
+    pub last_ended: Option<Timestamp>,
 }
 
 /// What was read of a receiver's answer, capped and unredacted: make it `Visible` before it is shown.

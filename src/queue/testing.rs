@@ -90,5 +90,7 @@ pub fn claimed(n: i64) -> Claimed {
         event: Arc::new(event(n)),
         frozen: None,
         last_key: None,
+        last_class: None,
+        last_ended: None,
     }
 }

@@ -286,7 +286,7 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
         let mut update = work.connection.prepare_cached(
             "UPDATE delivery SET state = 1, attempt = attempt + 1, epoch = ?4, changed = ?2
              WHERE id IN (SELECT id FROM delivery WHERE state = 0 AND path = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3)
-             RETURNING id, generation, attempt, charged, accepted, due, crashes, batch",
+             RETURNING id, generation, attempt, charged, accepted, due, crashes, batch, last_class",
         )?;
         let placeholder = Arc::new(Event {
             source: String::new(),
@@ -322,6 +322,8 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
                         event: Arc::clone(&placeholder),
                         frozen: None,
                         last_key: None,
+                        last_class: row.get::<_, Option<i64>>(8)?.and_then(Class::from_code),
+                        last_ended: None,
                     })
                 },
             )?
@@ -381,13 +383,17 @@ fn recall(work: &Work<'_>, claim: &mut Claimed) -> rusqlite::Result<()> {
         .prepare_cached("SELECT method, url, headers, body, key FROM frozen WHERE delivery = ?1 AND generation = ?2")?
         .query_row(params![claim.delivery.0, claim.fence.generation], |row| request_of(row, 0))
         .optional()?;
-    claim.last_key = work
+    let last = work
         .connection
         .prepare_cached(
-            "SELECT key FROM attempt WHERE delivery = ?1 ORDER BY generation DESC, n DESC LIMIT 1",
+            "SELECT key, at + duration_us / 1000 FROM attempt WHERE delivery = ?1 ORDER BY generation DESC, n DESC LIMIT 1",
         )?
-        .query_row([claim.delivery.0], |row| row.get(0))
+        .query_row([claim.delivery.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
+    if let Some((key, ended)) = last {
+        claim.last_key = Some(key);
+        claim.last_ended = Some(Timestamp(ended));
+    }
     Ok(())
 }
 
