@@ -92,6 +92,7 @@ pub fn incoming(n: u64, path: PathId) -> Incoming {
         hold: None,
         hold_on_conflict: false,
         digest: scatter(n),
+        about: Vec::new(),
     }
 }
 

@@ -108,6 +108,9 @@ fn path(number: i64, name: &str) -> PathRow {
         retrying: false,
         last_accepted: Some(at(1)),
         last_delivered: Some(at(1)),
+        shadow: false,
+        live_at: None,
+        needing: 0,
         pause: None,
         breaker: Breaker::Closed,
         minutes,
@@ -179,6 +182,8 @@ pub fn overview() -> Overview {
         },
         batches: Vec::new(),
         runs: vec![run(2, 0, 0.021)],
+        senders: Vec::new(),
+        polls: Vec::new(),
         log: (1..=4).map(log).collect(),
         foreign_host: None,
         trouble: None,
@@ -262,6 +267,7 @@ pub fn detail() -> DeliveryDetail {
         answer_body: br#"{"error":{"field":"email","message":"must be an address"}}"#.to_vec(),
         answer_truncated: false,
         config: 1,
+        steps: Vec::new(),
     };
     DeliveryDetail {
         row: delivery(4200),
@@ -286,6 +292,8 @@ pub fn detail() -> DeliveryDetail {
         siblings: vec![delivery(4201)],
         behind: None,
         blocks: 2,
+        need: None,
+        about: Vec::new(),
         log: vec![log(1)],
     }
 }

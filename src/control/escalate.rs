@@ -253,6 +253,7 @@ impl Message {
             hold: None,
             hold_on_conflict: false,
             digest: short_digest,
+            about: Vec::new(),
         }
     }
 }

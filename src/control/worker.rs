@@ -420,6 +420,9 @@ impl Worker {
             if let Err(error) = self.inner.store.heartbeat("running", listening).await {
                 tracing::warn!(%error, "no sign of life could be written");
             }
+            if let Err(error) = self.inner.store.expire_needs().await {
+                tracing::warn!(%error, "what waited too long could not be held");
+            }
             self.check_secrets(&mut unreadable).await;
         }
     }
@@ -448,7 +451,11 @@ impl Worker {
             let now = self.inner.store.clock().now();
             loop {
                 match (self.inner.store)
-                    .prune(now - retention.delivered, now - retention.log)
+                    .prune(
+                        now - retention.delivered,
+                        now - retention.log,
+                        retention.ledger.map(|age| now - age),
+                    )
                     .await
                 {
                     // In small steps, with room for deliveries between them.

@@ -79,6 +79,7 @@ impl Intake {
         };
         Incoming {
             digest: digest::of(&event),
+            about: Vec::new(),
             event,
             routes,
             hold,

@@ -5,8 +5,10 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ledger::key_text;
 use super::stats::Tick;
-use super::types::{Incoming, Receipt, Route};
+use super::story::{self, Line};
+use super::types::{Incoming, MOST_ABOUT, Receipt, Route};
 use super::work::{Total, Work};
 use super::writer::Fault;
 use crate::event::{Event, Origin};
@@ -45,6 +47,8 @@ pub(super) struct Prepared {
     id_hash: [u8; 16],
     key_hash: Option<[u8; 16]>,
     meta: String,
+    /// The records it speaks of, each once: type and key as kept.
+    about: Vec<(String, String)>,
 }
 
 impl Prepared {
@@ -58,7 +62,15 @@ impl Prepared {
             extensions: event.extensions.clone(),
             origin: event.origin.word().to_owned(),
         })?;
+        let mut about: Vec<(String, String)> = Vec::new();
+        for found in incoming.about.iter().take(MOST_ABOUT) {
+            let found = (found.kind.clone(), key_text(&found.key).into_owned());
+            if !about.contains(&found) {
+                about.push(found);
+            }
+        }
         Ok(Self {
+            about,
             id_hash: hash(&event.source, b'i', &event.id),
             key_hash: event
                 .idempotency_key
@@ -100,6 +112,9 @@ fn accept_one(
     dedupe_millis: i64,
 ) -> Result<Receipt, Fault> {
     let incoming = &prepared.incoming;
+    if incoming.event.origin == Origin::Hook {
+        super::senders::called(work, &incoming.event.source)?;
+    }
     let id = EventId(work.next_event);
     let bucket = work.now.0.div_euclid(BUCKET);
     let mut known = remember(
@@ -162,8 +177,26 @@ fn accept_one(
         .prepare_cached("INSERT INTO payload(event, meta, data) VALUES (?1, ?2, ?3)")?
         .execute(params![id.0, prepared.meta, &event.data[..]])?;
     work.total(Total::Events, 1);
+    for (kind, key) in &prepared.about {
+        let record = super::ledger::find_or_make(work, kind, key)?;
+        work.connection
+            .prepare_cached("INSERT OR IGNORE INTO event_record(event, record) VALUES (?1, ?2)")?
+            .execute([id.0, record])?;
+        let text = match reason {
+            Some(reason) => format!("{} from {}: {reason}", event.kind, event.source),
+            None => format!("{} from {}", event.kind, event.source),
+        };
+        let line = Line {
+            event: Some(id),
+            delivery: None,
+            path: None,
+            text,
+        };
+        story::tell(work, record, &line)?;
+    }
+    let told = !prepared.about.is_empty();
     for (ordinal, route) in routes.iter().enumerate() {
-        fan_out(work, DeliveryId::new(id, ordinal as u8), route)?;
+        fan_out(work, DeliveryId::new(id, ordinal as u8), route, told)?;
     }
     Ok(match admission {
         HELD => {
@@ -184,7 +217,7 @@ fn accept_one(
     })
 }
 
-fn fan_out(work: &mut Work<'_>, id: DeliveryId, route: &Route) -> Result<(), Fault> {
+fn fan_out(work: &mut Work<'_>, id: DeliveryId, route: &Route, told: bool) -> Result<(), Fault> {
     let blocked = match &route.order_key {
         Some(key) => super::order::is_taken(work.connection, route.path, key)?,
         None => false,
@@ -196,7 +229,7 @@ fn fan_out(work: &mut Work<'_>, id: DeliveryId, route: &Route) -> Result<(), Fau
     };
     work.connection
         .prepare_cached(
-            "INSERT INTO delivery(id, path, state, due, accepted, changed, order_key, continues) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+            "INSERT INTO delivery(id, path, state, due, accepted, changed, order_key, continues, told) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             id.0,
@@ -205,7 +238,8 @@ fn fan_out(work: &mut Work<'_>, id: DeliveryId, route: &Route) -> Result<(), Fau
             (work.now + route.delay).0,
             work.now.0,
             route.order_key,
-            route.on_dead_continue
+            route.on_dead_continue,
+            told
         ])?;
     work.moved(route.path, None, Some(state));
     work.tick(route.path, Tick::Accepted);

@@ -3,7 +3,9 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::filter_sql::Where;
+use super::needs;
 use super::order::{self, state_at};
+use super::story::{self, Line};
 use super::types::LogEntry;
 use super::work::{Total, Work};
 use super::writer::Fault;
@@ -14,7 +16,14 @@ use crate::queue::model::State;
 /// Deliveries that can be cancelled, as a condition.
 const CANCELLABLE: &str = "d.state IN (0, 2, 4, 5)";
 
-type Found = (DeliveryId, PathId, State, Option<String>, Option<BatchId>);
+struct Found {
+    id: DeliveryId,
+    path: PathId,
+    state: State,
+    key: Option<String>,
+    batch: Option<BatchId>,
+    told: bool,
+}
 
 /// Cancels what matches; refuses if more than `expected` would be touched.
 pub(super) fn cancel(
@@ -26,7 +35,7 @@ pub(super) fn cancel(
     log: &LogEntry,
 ) -> Result<u64, Fault> {
     let sql = format!(
-        "SELECT d.id, d.path, d.state, d.order_key, d.batch FROM delivery d JOIN event e ON e.id = (d.id >> 8)
+        "SELECT d.id, d.path, d.state, d.order_key, d.batch, d.told FROM delivery d JOIN event e ON e.id = (d.id >> 8)
          WHERE ({}) AND {CANCELLABLE} AND d.id <= {} ORDER BY d.id",
         clause.sql, high_water.0
     );
@@ -34,13 +43,14 @@ pub(super) fn cancel(
         .connection
         .prepare(&sql)?
         .query_map(rusqlite::params_from_iter(clause.values()), |row| {
-            Ok((
-                DeliveryId(row.get(0)?),
-                PathId(row.get(1)?),
-                state_at(row, 2)?,
-                row.get(3)?,
-                row.get::<_, Option<i64>>(4)?.map(BatchId),
-            ))
+            Ok(Found {
+                id: DeliveryId(row.get(0)?),
+                path: PathId(row.get(1)?),
+                state: state_at(row, 2)?,
+                key: row.get(3)?,
+                batch: row.get::<_, Option<i64>>(4)?.map(BatchId),
+                told: row.get(5)?,
+            })
         })?
         .collect::<rusqlite::Result<_>>()?;
     if found.len() as u64 > expected {
@@ -49,13 +59,28 @@ pub(super) fn cancel(
             found.len()
         )));
     }
-    for (id, path, state, key, batch) in &found {
+    for Found {
+        id,
+        path,
+        state,
+        key,
+        batch,
+        told,
+    } in &found
+    {
+        if *state == State::Waiting {
+            needs::remove(work, *id)?;
+        }
         work.connection
             .prepare_cached(
                 "UPDATE delivery SET state = 6, open = 0, changed = ?2, reason = ?3 WHERE id = ?1",
             )?
             .execute(params![id.0, work.now.0, reason])?;
         work.moved(*path, Some(*state), Some(State::Cancelled));
+        if *told {
+            let text = format!("cancelled: {reason}");
+            story::tell_of(work, &Line::of(*id, *path, text))?;
+        }
         if let Some(batch) = batch {
             super::batch::item_ended(work, *batch, *id, State::Cancelled)?;
         }
@@ -96,12 +121,13 @@ pub(super) fn record_done(
 /// Rows removed per call, so that retention never holds the writer for long.
 const PRUNE: i64 = 500;
 
-/// Removes old delivered, cancelled and superseded deliveries whole once every delivery of their event is settled and old,
-/// unreviewed dead letters never; then old log rows, runs, minutes, hours and dedupe buckets. True if there is more.
+/// Removes old delivered, cancelled, superseded and shadowed deliveries whole once every delivery of their event is settled and old,
+/// unreviewed dead letters never; then old log rows, runs, minutes, hours, dedupe buckets and forgotten records. True if there is more.
 pub(super) fn prune(
     work: &mut Work<'_>,
     delivered_before: i64,
     log_before: i64,
+    ledger_before: Option<i64>,
     dedupe_millis: i64,
 ) -> Result<bool, Fault> {
     let connection = work.connection;
@@ -149,6 +175,9 @@ pub(super) fn prune(
             .execute(params![before, PRUNE])?;
         more |= removed as i64 == PRUNE;
     }
+    if let Some(before) = ledger_before {
+        more |= super::ledger::prune(work, before, PRUNE)?;
+    }
     let bucket = (now - dedupe_millis).div_euclid(super::accept::BUCKET);
     let removed = connection
         .prepare_cached("DELETE FROM dedupe WHERE (bucket, hash) IN (SELECT bucket, hash FROM dedupe WHERE bucket < ?1 LIMIT ?2)")?
@@ -184,7 +213,7 @@ fn prune_event(work: &mut Work<'_>, event: i64, admission: i64, before: i64) -> 
         && deliveries.iter().all(|(_, _, state, changed)| {
             matches!(
                 state,
-                State::Delivered | State::Cancelled | State::Superseded
+                State::Delivered | State::Cancelled | State::Superseded | State::Shadowed
             ) && *changed < before
         });
     if !may_go {
@@ -208,6 +237,9 @@ fn prune_event(work: &mut Work<'_>, event: i64, admission: i64, before: i64) -> 
         .execute([event])?;
     work.connection
         .prepare_cached("DELETE FROM event WHERE id = ?1")?
+        .execute([event])?;
+    work.connection
+        .prepare_cached("DELETE FROM event_record WHERE event = ?1")?
         .execute([event])?;
     if admission == super::accept::UNROUTED {
         work.total(Total::Unrouted, -1);

@@ -7,23 +7,28 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::config::model::Config;
+use crate::config::model::{Config, Mode};
 use crate::control::action::Done;
 use crate::ids::{BatchId, DeliveryId, PathId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Fence, Request, Settlement};
+use crate::record::ledger::{Known, Learned};
+use crate::record::value::Value;
 use crate::time::{Clock, Timestamp};
 
 use super::accept::Prepared;
 use super::batch::NewBatch;
 use super::filter_sql::Where;
+use super::ledger::{HashKey, Lesson};
 use super::paths::Identity;
-use super::reader::Reader;
+use super::reader::{ReadError, Reader};
 use super::types::{
     BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Started, StoreError,
     Turn, Want,
 };
-use super::view::{BatchRow, BatchState, Breaker, DifferenceRow, Pause, RunRow};
+use super::view::{
+    BatchRow, BatchState, Breaker, DifferenceRow, Pause, PollRow, RunRow, SenderRow,
+};
 use super::work::Work;
 use super::writer::{Call, Fault, Job, Shared, Writer};
 
@@ -47,6 +52,9 @@ struct Inner {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     identity: Identity,
     dedupe_millis: AtomicI64,
+    hash_key: HashKey,
+    /// For small reads between attempts; opened when first asked for.
+    reading: Arc<Mutex<Option<Reader>>>,
     // Held until the writer is gone: whoever has it is the only one that writes.
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -64,6 +72,8 @@ impl Store {
             )));
         }
         super::schema::migrate(file, &mut connection, super::schema::MIGRATIONS)?;
+        let hash_key = HashKey::of(&connection)
+            .map_err(|error| OpenError::Other(format!("{}: {error}", file.display())))?;
         let (memory, sequence) = super::load::memory(&connection)
             .map_err(|error| OpenError::Other(format!("{}: {error}", file.display())))?;
         let shared = Arc::new(Shared {
@@ -89,6 +99,8 @@ impl Store {
                 jobs: Mutex::new(Some(jobs)),
                 thread: Mutex::new(Some(thread)),
                 dedupe_millis: AtomicI64::new(millis(options.dedupe)),
+                hash_key,
+                reading: Arc::default(),
                 lock: Mutex::new(Some(lock)),
             }),
         })
@@ -127,24 +139,48 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Reads beside the writer, off the caller's thread, on a connection that is kept.
+    pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    {
+        let store = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let reading = Arc::clone(&store.inner.reading);
+            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+            if reading.is_none() {
+                let reader = store.reader();
+                *reading = Some(reader.map_err(|error| StoreError::Refused(error.to_string()))?);
+            }
+            match reading.as_ref() {
+                Some(reader) => read(reader).map_err(|error| StoreError::Refused(error.0)),
+                None => Err(StoreError::Closed),
+            }
+        });
+        task.await.map_err(|_| StoreError::Closed)?
+    }
+
     /// Registers the configuration's paths, holds deliveries of removed ones, keeps the text by hash. Returns each path's number.
     pub async fn configure(&self, config: &Config) -> Result<Vec<(String, PathId)>, StoreError> {
         self.inner
             .dedupe_millis
             .store(millis(config.ingest.dedupe), Ordering::Relaxed);
-        let names = config.paths.iter().map(|path| path.name.clone()).collect();
-        self.register(names, config.hash, Arc::clone(&config.text))
+        let paths = (config.paths.iter())
+            .map(|path| (path.name.clone(), path.mode == Mode::Shadow))
+            .collect();
+        self.register(paths, config.hash, Arc::clone(&config.text))
             .await
     }
 
     /// `configure`, told only what it needs.
     pub(super) async fn register(
         &self,
-        names: Vec<String>,
+        paths: Vec<(String, bool)>,
         hash: i64,
         text: Arc<str>,
     ) -> Result<Vec<(String, PathId)>, StoreError> {
-        self.call(move |work| super::paths::configure(work, &names, hash, &text))
+        self.call(move |work| super::paths::configure(work, &paths, hash, &text))
             .await
     }
 
@@ -265,6 +301,60 @@ impl Store {
         let list = serde_json::json!(secrets).to_string();
         self.call(move |work| Ok(super::load::set_meta(work.connection, "unreadable", &list)?))
             .await
+    }
+
+    /// A path in shadow mode begins to send, with its audit row. One that is live already is left alone.
+    pub async fn golive(&self, path: PathId, log: LogEntry) -> Result<(), StoreError> {
+        self.call(move |work| super::paths::golive(work, path, &log))
+            .await
+    }
+
+    /// What is known of a record in a system: what was committed when this was called, at least. Nothing is known of a
+    /// record that is not there. Beside the writer, on a connection of its own.
+    pub async fn known(
+        &self,
+        system: String,
+        kind: String,
+        key: String,
+    ) -> Result<Known, StoreError> {
+        self.read(move |reader| reader.known(&system, &kind, &key))
+            .await
+    }
+
+    /// Keeps what was learnt of a record, in one commit with the line in its story; whatever waited for its id goes on.
+    pub async fn learn(&self, learned: Learned) -> Result<(), StoreError> {
+        let lesson = Lesson::of(learned, &self.inner.hash_key);
+        self.call(move |work| super::ledger::learn(work, &lesson))
+            .await
+    }
+
+    /// A value as the ledger keeps it, to compare with what is [`Store::known`]: canonical text, or a keyed hash where it is
+    /// sensitive or long.
+    pub fn ledger_text(&self, value: &Value, sensitive: bool) -> String {
+        self.inner.hash_key.text(value, sensitive)
+    }
+
+    /// Keeps what a vendor said of its webhook (all but `called`, which the store keeps itself, and `checked`, which is now),
+    /// with a line where there is news.
+    pub async fn sender_checked(
+        &self,
+        row: SenderRow,
+        log: Option<LogEntry>,
+    ) -> Result<(), StoreError> {
+        self.call(move |work| super::senders::checked(work, &row, log.as_ref()))
+            .await
+    }
+
+    /// Keeps how far the polling of a record type has come, with a line where there is news.
+    pub async fn polled(&self, row: PollRow, log: Option<LogEntry>) -> Result<(), StoreError> {
+        self.call(move |work| super::senders::polled(work, &row, log.as_ref()))
+            .await
+    }
+
+    /// Deliveries that waited too long for a record are held for a person, each with a line in the log. Returns how many
+    /// were; call again while it is not zero.
+    pub async fn expire_needs(&self) -> Result<u64, StoreError> {
+        self.call(super::needs::expire).await
     }
 
     /// Pauses a path, or ends its pause, with the line that says why.
@@ -418,15 +508,26 @@ impl Store {
             .await
     }
 
-    /// Removes what retention lets go, a bounded amount a call; true if there is more.
+    /// Removes what retention lets go, a bounded amount a call; true if there is more. `ledger_before`: records that nothing
+    /// happened to since are forgotten; none: never.
     pub async fn prune(
         &self,
         delivered_before: Timestamp,
         log_before: Timestamp,
+        ledger_before: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let dedupe = self.inner.dedupe_millis.load(Ordering::Relaxed);
-        self.call(move |work| super::act::prune(work, delivered_before.0, log_before.0, dedupe))
-            .await
+        let ledger_before = ledger_before.map(|before| before.0);
+        self.call(move |work| {
+            super::act::prune(
+                work,
+                delivered_before.0,
+                log_before.0,
+                ledger_before,
+                dedupe,
+            )
+        })
+        .await
     }
 
     /// Copies the database online; the file must not exist and is created 0600. Returns its size in bytes.
@@ -482,6 +583,9 @@ impl Store {
             .inner
             .thread
             .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        (self.inner.reading.lock())
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(thread) = thread {

@@ -3,7 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::filter_sql::Where;
+use super::needs;
 use super::order::{self, state_at};
+use super::story::{self, Line};
 use super::types::LogEntry;
 use super::view::{BatchRow, BatchState};
 use super::work::Work;
@@ -21,6 +23,11 @@ const RELEASED: i64 = 1;
 const DELIVERED: i64 = 2;
 const DIED: i64 = 3;
 const SKIPPED: i64 = 4;
+
+/// Deliveries that can be replayed, as a condition: what is under way or behind another of its key is not, but what waits
+/// for a record is, which then looks again.
+pub(super) const REPLAYABLE: &str =
+    "(d.state NOT IN (1, 2) OR (d.state = 2 AND d.id IN (SELECT delivery FROM need)))";
 
 const COLUMNS: &str = "id, created, actor, scope, state, reason, total, pending, released, delivered, died, skipped, canary, pace, ended";
 
@@ -51,7 +58,7 @@ pub(super) fn freeze_chunk(
     high_water: DeliveryId,
 ) -> Result<Option<DeliveryId>, Fault> {
     let sql = format!(
-        "SELECT d.id FROM delivery d JOIN event e ON e.id = (d.id >> 8) WHERE ({}) AND d.id > {} AND d.id <= {} AND d.state NOT IN (1, 2)
+        "SELECT d.id FROM delivery d JOIN event e ON e.id = (d.id >> 8) WHERE ({}) AND d.id > {} AND d.id <= {} AND {REPLAYABLE}
          ORDER BY d.id LIMIT {CHUNK}",
         clause.sql, after.0, high_water.0
     );
@@ -112,7 +119,8 @@ pub(super) fn release(work: &mut Work<'_>, batch: BatchId, count: u32) -> Result
     let (mut released, mut skipped) = (0, 0);
     for id in &items {
         let free = match verdict(work.connection, *id)? {
-            None | Some((_, Verdict::Pruned) | (State::Running | State::Waiting, _)) => false,
+            None | Some((_, Verdict::Pruned) | (State::Running, _)) => false,
+            Some((State::Waiting, _)) if !needs::waits(work.connection, *id)? => false,
             Some((_, verdict)) => !skip_risky || verdict == Verdict::Safe,
         };
         if free {
@@ -140,15 +148,16 @@ pub(super) fn release(work: &mut Work<'_>, batch: BatchId, count: u32) -> Result
 
 /// A new generation: fresh budget, due now, in its place of the order. A pending retry is replaced by it.
 fn reopen(work: &mut Work<'_>, id: DeliveryId, batch: BatchId) -> Result<(), Fault> {
-    let (path, state, key, before): (PathId, State, Option<String>, Option<i64>) = work
+    let (path, state, key, before, told): (PathId, State, Option<String>, Option<i64>, bool) = work
         .connection
-        .prepare_cached("SELECT path, state, order_key, batch FROM delivery WHERE id = ?1")?
+        .prepare_cached("SELECT path, state, order_key, batch, told FROM delivery WHERE id = ?1")?
         .query_row([id.0], |row| {
             Ok((
                 PathId(row.get(0)?),
                 state_at(row, 1)?,
                 row.get(2)?,
                 row.get(3)?,
+                row.get(4)?,
             ))
         })?;
     if state == State::Ready
@@ -158,10 +167,19 @@ fn reopen(work: &mut Work<'_>, id: DeliveryId, batch: BatchId) -> Result<(), Fau
         // The other batch's replay of it will not end any more.
         count_item(work, other, id, SKIPPED)?;
     }
+    if state == State::Waiting {
+        needs::remove(work, id)?;
+    }
     let next = match &key {
         Some(key) => order::reopen(work, id, path, key)?,
         None => State::Ready,
     };
+    if told {
+        story::tell_of(
+            work,
+            &Line::of(id, path, format!("replayed (batch {})", batch.0)),
+        )?;
+    }
     work.connection
         .prepare_cached(
             "UPDATE delivery SET state = ?2, due = ?3, changed = ?3, generation = generation + 1, attempt = 0, charged = 0, open = 1,
@@ -315,7 +333,7 @@ pub(super) fn verdict(
     let verdict = match (kept, state, newer, class) {
         (false, ..) => Verdict::Pruned,
         (_, State::Delivered, ..) => Verdict::AlreadyDelivered,
-        (_, _, true, _) => Verdict::Superseded,
+        (_, State::Superseded, ..) | (_, _, true, _) => Verdict::Superseded,
         (_, _, _, Some(Class::Unknown)) => Verdict::Unknown,
         _ => Verdict::Safe,
     };

@@ -42,6 +42,11 @@ pub(super) fn memory(connection: &Connection) -> rusqlite::Result<(Memory, i64)>
         memory.buckets.push(bucket);
         after = bucket;
     }
+    let mut senders = connection.prepare("SELECT system, coalesce(called, 0) FROM sender")?;
+    let mut rows = senders.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.calls.insert(row.get(0)?, row.get(1)?);
+    }
     Ok((memory, commits(connection)?))
 }
 

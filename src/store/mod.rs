@@ -6,15 +6,20 @@ mod api;
 mod backup;
 mod batch;
 mod filter_sql;
+mod ledger;
 mod load;
 mod lock;
+mod needs;
 mod order;
 mod overview;
 mod paths;
 mod reader;
+mod records;
 mod runs;
 mod schema;
+mod senders;
 mod stats;
+mod story;
 mod turn;
 mod types;
 pub mod view;
@@ -24,6 +29,8 @@ mod writer;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod ledger_tests;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod tests;
@@ -31,6 +38,6 @@ mod tests;
 pub use api::Store;
 pub use reader::{Cursor, ReadError, Reader};
 pub use types::{
-    BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Route, Started,
-    StoreError, Turn, Want,
+    BatchOptions, Health, Incoming, LogEntry, MOST_ABOUT, OpenError, Options, Receipt, Route,
+    Started, StoreError, Turn, Want,
 };

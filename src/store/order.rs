@@ -27,9 +27,12 @@ pub(super) fn head(
         .optional()
 }
 
-/// After a delivery of the key closed: a waiting head becomes ready, at the time it was due.
+/// After a delivery of the key closed: a waiting head becomes ready, at the time it was due. One that waits for a record
+/// stays where it is, and blocks its key, until `needs` lets it go on.
 pub(super) fn promote(work: &mut Work<'_>, path: PathId, key: &str) -> rusqlite::Result<()> {
-    if let Some((id, State::Waiting)) = head(work.connection, path, key)? {
+    if let Some((id, State::Waiting)) = head(work.connection, path, key)?
+        && !super::needs::waits(work.connection, id)?
+    {
         work.connection
             .prepare_cached(
                 "UPDATE delivery SET state = 0, changed = ?2, reason = NULL WHERE id = ?1",

@@ -32,7 +32,7 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
             .map(|n| n.unwrap_or(0).max(0) as u64)
     };
     let mut paths: Vec<PathRow> = connection
-        .prepare_cached("SELECT id, name, removed, pause, breaker FROM path ORDER BY removed, id")?
+        .prepare_cached("SELECT id, name, removed, pause, breaker, shadow, live_at FROM path ORDER BY removed, id")?
         .query_map([], |row| {
             Ok(PathRow {
                 id: PathId(row.get(0)?),
@@ -45,6 +45,9 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
                 retrying: false,
                 last_accepted: None,
                 last_delivered: None,
+                shadow: row.get::<_, bool>(5)? && row.get::<_, Option<i64>>(6)?.is_none(),
+                live_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+                needing: 0,
                 pause: pause_of(row, 3)?,
                 breaker: breaker_of(row, 4)?,
                 minutes: Vec::new(),
@@ -67,6 +70,8 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         worker: worker(connection)?,
         batches: super::batch::running(connection)?,
         runs: super::runs::latest(connection)?,
+        senders: super::senders::all(connection)?,
+        polls: super::senders::polls(connection)?,
         log: log_page(connection, None, LOG_LINES)?,
         foreign_host: None,
         trouble: None,
@@ -155,6 +160,9 @@ fn open_ones(connection: &Connection, row: &mut PathRow, now: Timestamp) -> rusq
     if row.counts.waiting == 0 {
         return Ok(());
     }
+    row.needing = connection
+        .prepare_cached("SELECT count(*) FROM need WHERE path = ?1")?
+        .query_row([row.id.0], |found| found.get(0))?;
     let mut statement = connection.prepare_cached(
         "SELECT accepted, order_key FROM delivery WHERE state = 2 AND path = ?1 ORDER BY accepted LIMIT ?2",
     )?;
@@ -165,8 +173,11 @@ fn open_ones(connection: &Connection, row: &mut PathRow, now: Timestamp) -> rusq
         if row.counts.dead == 0 {
             break;
         }
-        let key: String = found.get(1)?;
-        if let Some((_, State::Dead)) = super::order::head(connection, row.id, &key)? {
+        // None: it waits for a record, behind nothing.
+        let key: Option<String> = found.get(1)?;
+        if let Some(key) = key
+            && let Some((_, State::Dead)) = super::order::head(connection, row.id, &key)?
+        {
             row.blocked = accepted;
             break;
         }

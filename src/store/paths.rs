@@ -10,10 +10,11 @@ use super::work::Work;
 use super::writer::Fault;
 use crate::ids::PathId;
 
-/// Registers the configured paths and marks the others removed: nothing is claimed on those.
+/// Registers the configured paths (name, and whether it is in shadow mode) and marks the others removed: nothing is
+/// claimed on those. A path that is set back to shadow mode in the configuration is no longer live.
 pub(super) fn configure(
     work: &mut Work<'_>,
-    names: &[String],
+    paths: &[(String, bool)],
     hash: i64,
     text: &str,
 ) -> Result<Vec<(String, PathId)>, Fault> {
@@ -29,7 +30,7 @@ pub(super) fn configure(
         })?
         .collect::<rusqlite::Result<_>>()?;
     for (id, name, removed) in &before {
-        let gone = !names.contains(name);
+        let gone = !paths.iter().any(|(configured, _)| configured == name);
         if gone != *removed {
             work.connection.execute(
                 "UPDATE path SET removed = ?2 WHERE id = ?1",
@@ -54,8 +55,8 @@ pub(super) fn configure(
             })?;
         }
     }
-    let mut numbers = Vec::with_capacity(names.len());
-    for name in names {
+    let mut numbers = Vec::with_capacity(paths.len());
+    for (name, shadow) in paths {
         let known = before
             .iter()
             .find(|(_, known, _)| known == name)
@@ -67,10 +68,28 @@ pub(super) fn configure(
                 .execute("INSERT INTO path(name) VALUES (?1)", [name])?;
             PathId(work.connection.last_insert_rowid())
         };
+        work.connection
+            .prepare_cached("UPDATE path SET shadow = ?2, live_at = iif(?2, NULL, live_at) WHERE id = ?1 AND shadow <> ?2")?
+            .execute(params![id.0, shadow])?;
         numbers.push((name.clone(), id));
     }
     work.woke = true;
     Ok(numbers)
+}
+
+/// A path in shadow mode begins to send. One that does already is left as it is, and nothing is logged.
+pub(super) fn golive(work: &mut Work<'_>, path: PathId, log: &LogEntry) -> Result<(), Fault> {
+    let changed = work
+        .connection
+        .prepare_cached(
+            "UPDATE path SET live_at = ?2 WHERE id = ?1 AND shadow = 1 AND live_at IS NULL",
+        )?
+        .execute(params![path.0, work.now.0])?;
+    if changed == 1 {
+        work.woke = true;
+        work.log(log)?;
+    }
+    Ok(())
 }
 
 pub(super) fn set_pause(
@@ -186,8 +205,14 @@ pub(super) fn begin(
             ))
         })?
         .collect::<rusqlite::Result<_>>()?;
+    let shadow = work
+        .connection
+        .prepare("SELECT id FROM path WHERE shadow = 1 AND live_at IS NULL")?
+        .query_map([], |row| row.get(0).map(PathId))?
+        .collect::<rusqlite::Result<_>>()?;
     work.woke = true;
     Ok(Started {
+        shadow,
         epoch,
         rescued,
         foreign_host,

@@ -8,21 +8,25 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_fro
 use tokio::sync::watch;
 
 use super::accept::{HELD, UNROUTED, event_of};
+use super::batch::REPLAYABLE;
 use super::filter_sql::Where;
 use super::order::{self, state_at};
 use super::overview::{self, LOG, log_of};
 use super::paths::Identity;
+use super::records;
 use super::stats::{HOUR, slot_of};
 use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
     AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, Lock, LogRow,
-    Overview, RunRow, Slot, StrayRow, WorkerRow,
+    NeedRow, Overview, PollRow, RecordRow, RunRow, SenderRow, Shadowed, Slot, Story, StrayRow,
+    WorkerRow,
 };
 use crate::control::action::{Preview, Verdict};
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Class, State};
+use crate::record::ledger::Known;
 use crate::time::{Clock, Timestamp};
 
 /// Where a page starts: newest first, ids strictly below (older) or above (newer) it.
@@ -321,7 +325,7 @@ impl Reader {
     pub fn preview(&self, filter: &Filter, for_replay: bool) -> Result<Preview, ReadError> {
         let clause = Where::of(filter, self.clock.now());
         let allowed = if for_replay {
-            "d.state NOT IN (1, 2)"
+            REPLAYABLE
         } else {
             "d.state IN (0, 2, 4, 5)"
         };
@@ -346,6 +350,49 @@ impl Reader {
             }
             Ok(preview)
         })
+    }
+
+    /// What is known of a record in a system; see `Store::known`.
+    pub fn known(&self, system: &str, kind: &str, key: &str) -> Result<Known, ReadError> {
+        self.snapshot(|connection| super::ledger::known(connection, system, kind, key))
+    }
+
+    /// Everything that is known of a record, by any of its keys, with the newest `limit` lines of its story; none if no
+    /// record was ever known by it.
+    pub fn story(&self, kind: &str, key: &str, limit: usize) -> Result<Option<Story>, ReadError> {
+        self.snapshot(|connection| records::story(connection, kind, key, limit))
+    }
+
+    /// Records (of one type, or of all) whose key contains `text` without regard to ASCII case, or that a system knows by
+    /// that very id; the last changed first.
+    pub fn record_search(
+        &self,
+        kind: Option<&str>,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<RecordRow>, ReadError> {
+        self.snapshot(|connection| records::search(connection, kind, text, limit))
+    }
+
+    /// What the deliveries of a filter wait for, oldest first.
+    pub fn needs(&self, filter: &Filter, limit: usize) -> Result<Vec<NeedRow>, ReadError> {
+        let clause = Where::of(filter, self.clock.now());
+        self.snapshot(|connection| records::needs(connection, &clause, limit))
+    }
+
+    /// What a path recorded in shadow mode and has not sent.
+    pub fn shadowed(&self, path: &str) -> Result<Shadowed, ReadError> {
+        self.snapshot(|connection| records::shadowed(connection, path))
+    }
+
+    /// Systems that send, and what their vendors say of the webhooks, by name.
+    pub fn senders(&self) -> Result<Vec<SenderRow>, ReadError> {
+        self.snapshot(super::senders::all)
+    }
+
+    /// How far the polling of a record type has come; none before its first run.
+    pub fn poll(&self, system: &str, kind: &str) -> Result<Option<PollRow>, ReadError> {
+        self.snapshot(|connection| super::senders::poll(connection, system, kind))
     }
 
     /// Hours of a path, oldest first.
@@ -384,6 +431,7 @@ fn verdicts(
         "SELECT CASE
            WHEN NOT EXISTS (SELECT 1 FROM payload y WHERE y.event = (d.id >> 8)) THEN 4
            WHEN d.state = 3 THEN 1
+           WHEN d.state = 7 THEN 2
            WHEN d.order_key IS NOT NULL AND EXISTS (SELECT 1 FROM delivery n WHERE n.path = d.path AND n.order_key = d.order_key
                 AND n.order_key IS NOT NULL AND n.state = 3 AND n.id > d.id) THEN 2
            WHEN d.last_class = 7 THEN 3
@@ -478,6 +526,7 @@ fn detail(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<De
     let (mut behind, mut blocks) = (None, 0);
     if let Some(key) = &row.order_key {
         if row.state == State::Waiting {
+            // None where it is the head itself and waits for a record.
             behind = order::head(connection, path, key)?
                 .map(|(head, _)| head)
                 .filter(|head| *head != id);
@@ -522,6 +571,8 @@ fn detail(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<De
         siblings,
         behind,
         blocks,
+        need: records::need(connection, id)?,
+        about: records::of_event(connection, id.event())?,
         log,
     }))
 }
@@ -531,7 +582,7 @@ fn attempts(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<Att
     let mut rows: Vec<AttemptRow> = connection
         .prepare_cached(
             "SELECT a.generation, a.n, a.at, a.duration_us, a.class, a.status, a.charged, a.error,
-                    coalesce(t.method, a.method, ''), coalesce(t.url, a.url, ''), a.key, r.headers, r.body, coalesce(r.truncated, 0), a.config
+                    coalesce(t.method, a.method, ''), coalesce(t.url, a.url, ''), a.key, r.headers, r.body, coalesce(r.truncated, 0), a.config, a.steps
              FROM attempt a LEFT JOIN target t ON t.id = a.target
              LEFT JOIN answer r ON r.delivery = a.delivery AND r.generation = a.generation AND r.n = a.n
              WHERE a.delivery = ?1 ORDER BY a.generation DESC, a.n DESC LIMIT 200",
@@ -554,6 +605,7 @@ fn attempts(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<Att
                 answer_body: row.get::<_, Option<Vec<u8>>>(12)?.unwrap_or_default(),
                 answer_truncated: row.get(13)?,
                 config: row.get(14)?,
+                steps: row.get::<_, Option<String>>(15)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
             })
         })?
         .collect::<rusqlite::Result<_>>()?;

@@ -16,16 +16,22 @@ use super::types::OpenError;
 pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Records: what is known of each, in which system, and what waits for it.
+///
+/// `alias` has every key by which a record is known, its first one too, so that finding a record is one look-up.
 const V2: &str = "
 ALTER TABLE attempt ADD COLUMN steps TEXT;
+ALTER TABLE path ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE path ADD COLUMN live_at INTEGER;
-CREATE TABLE record(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, changed INTEGER NOT NULL, UNIQUE(kind, key));
+ALTER TABLE delivery ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX delivery_shadowed ON delivery(path, changed) WHERE state = 8;
+CREATE TABLE record(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, changed INTEGER NOT NULL);
 CREATE INDEX record_changed ON record(changed);
 CREATE TABLE alias(kind TEXT NOT NULL, key TEXT NOT NULL, record INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE INDEX alias_record ON alias(record);
 CREATE TABLE holding(
-  record INTEGER NOT NULL, system TEXT NOT NULL, id TEXT, version_kind INTEGER, version INTEGER, adopted INTEGER NOT NULL DEFAULT 0,
-  at INTEGER NOT NULL, PRIMARY KEY(record, system)) WITHOUT ROWID;
+  record INTEGER NOT NULL, system TEXT NOT NULL, id TEXT, id_at INTEGER, version_kind INTEGER, version INTEGER,
+  adopted INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL, PRIMARY KEY(record, system)) WITHOUT ROWID;
+CREATE INDEX holding_id ON holding(id) WHERE id IS NOT NULL;
 CREATE TABLE holding_field(
   record INTEGER NOT NULL, system TEXT NOT NULL, name TEXT NOT NULL, sent TEXT, sent_at INTEGER, agreed TEXT, agreed_at INTEGER,
   delivery INTEGER, PRIMARY KEY(record, system, name)) WITHOUT ROWID;
@@ -33,16 +39,25 @@ CREATE TABLE joined(
   record INTEGER NOT NULL, system TEXT NOT NULL, kind TEXT NOT NULL, other TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY(record, system, kind, other)) WITHOUT ROWID;
 CREATE TABLE event_record(event INTEGER NOT NULL, record INTEGER NOT NULL, PRIMARY KEY(event, record)) WITHOUT ROWID;
-CREATE TABLE story(record INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, event INTEGER, delivery INTEGER, path INTEGER, text TEXT NOT NULL,
-  PRIMARY KEY(record, id)) WITHOUT ROWID;
-CREATE TABLE need(delivery INTEGER PRIMARY KEY, system TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, until INTEGER NOT NULL, since INTEGER NOT NULL);
+CREATE INDEX event_record_record ON event_record(record);
+CREATE TABLE story(
+  record INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, event INTEGER, delivery INTEGER, path INTEGER, text TEXT NOT NULL,
+  PRIMARY KEY(record, n)) WITHOUT ROWID;
+CREATE TABLE need(
+  delivery INTEGER PRIMARY KEY, path INTEGER NOT NULL, system TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+  until INTEGER NOT NULL, since INTEGER NOT NULL);
 CREATE INDEX need_key ON need(kind, key, system);
 CREATE INDEX need_until ON need(until);
+CREATE INDEX need_path ON need(path);
 CREATE TABLE adoption(
-  kind TEXT NOT NULL, system TEXT NOT NULL, started INTEGER NOT NULL, next TEXT, seen INTEGER NOT NULL, done INTEGER NOT NULL,
+  kind TEXT NOT NULL, system TEXT NOT NULL, started INTEGER NOT NULL, next TEXT, seen INTEGER NOT NULL, listed INTEGER,
   PRIMARY KEY(kind, system)) WITHOUT ROWID;
-CREATE TABLE adopted(kind TEXT NOT NULL, system TEXT NOT NULL, key TEXT NOT NULL, id TEXT, fields TEXT NOT NULL, PRIMARY KEY(kind, system, key)) WITHOUT ROWID;
-CREATE TABLE watermark(source TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL, run INTEGER NOT NULL, error TEXT, PRIMARY KEY(source, kind)) WITHOUT ROWID;
+CREATE TABLE adopted(
+  kind TEXT NOT NULL, system TEXT NOT NULL, key TEXT NOT NULL, id TEXT, version_kind INTEGER, version INTEGER, fields TEXT NOT NULL,
+  twice INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(kind, system, key)) WITHOUT ROWID;
+CREATE TABLE watermark(
+  system TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL, run INTEGER NOT NULL, seen INTEGER NOT NULL, error TEXT,
+  PRIMARY KEY(system, kind)) WITHOUT ROWID;
 CREATE TABLE sender(
   system TEXT PRIMARY KEY, called INTEGER, checked INTEGER, state TEXT, address TEXT, hook TEXT, error TEXT) WITHOUT ROWID;
 ";

@@ -13,19 +13,19 @@ use crate::queue::model::{Answer, Attempt, Claimed, Class, Next, Settlement, Sta
 use crate::store::view::{BatchState, Lock, Severity};
 use crate::time::{Clock, Timestamp};
 
-const START: Timestamp = Timestamp(1_790_000_000_000);
+pub(super) const START: Timestamp = Timestamp(1_790_000_000_000);
 
 pub(super) struct Bed {
     pub(super) dir: tempfile::TempDir,
     pub(super) clock: Clock,
     pub(super) store: Store,
-    path: PathId,
+    pub(super) path: PathId,
 }
 
-async fn configure(store: &Store, paths: &[&str]) -> Vec<(String, PathId)> {
+pub(super) async fn configure(store: &Store, paths: &[&str]) -> Vec<(String, PathId)> {
     store
         .register(
-            paths.iter().map(|&path| path.to_owned()).collect(),
+            paths.iter().map(|&path| (path.to_owned(), false)).collect(),
             1,
             "".into(),
         )
@@ -88,6 +88,7 @@ impl Bed {
             hold: None,
             hold_on_conflict: false,
             digest: [1; 16],
+            about: Vec::new(),
         }
     }
 
@@ -117,7 +118,7 @@ impl Bed {
             .claimed
     }
 
-    async fn settle(&self, claim: &Claimed, class: Class, next: Next) -> Turn {
+    pub(super) async fn settle(&self, claim: &Claimed, class: Class, next: Next) -> Turn {
         self.store
             .turn(vec![settlement(claim, class, next)], vec![])
             .await
@@ -495,7 +496,7 @@ async fn a_replayed_elder_goes_before_a_ready_younger() {
     bed.audit();
 }
 
-async fn replay(bed: &Bed, filter: Filter, skip_risky: bool) -> view::BatchRow {
+pub(super) async fn replay(bed: &Bed, filter: Filter, skip_risky: bool) -> view::BatchRow {
     let preview = bed.store.reader().unwrap().preview(&filter, true).unwrap();
     let options = BatchOptions {
         skip_risky,
@@ -854,7 +855,7 @@ async fn retention_prunes_what_is_settled_and_old_and_keeps_dead_letters() {
     bed.settle(&claims[1], Class::Rejected, dead()).await;
     bed.clock.advance(Duration::from_secs(86_400));
     let before = bed.clock.now() - Duration::from_secs(3600);
-    while bed.store.prune(before, before).await.unwrap() {}
+    while bed.store.prune(before, before, None).await.unwrap() {}
     let reader = bed.store.reader().unwrap();
     assert!(reader.delivery(done).unwrap().is_none());
     assert!(reader.delivery(kept).unwrap().is_some());

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
 use super::accept::event_of;
+use super::needs;
 use super::order::{self, state_at};
 use super::stats::Tick;
+use super::story::{self, Line};
 use super::types::{Turn, Want};
 use super::work::Work;
 use super::writer::Fault;
@@ -46,7 +48,7 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
     let current = work
         .connection
         .prepare_cached(
-            "SELECT path, order_key, continues, accepted, batch FROM delivery
+            "SELECT path, order_key, continues, accepted, batch, changed, told FROM delivery
              WHERE id = ?1 AND state = 1 AND epoch = ?2 AND generation = ?3 AND attempt = ?4",
         )?
         .query_row(
@@ -58,6 +60,8 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
                     continues: row.get(2)?,
                     accepted: Timestamp(row.get(3)?),
                     batch: row.get::<_, Option<i64>>(4)?.map(BatchId),
+                    claimed: row.get(5)?,
+                    told: row.get(6)?,
                 })
             },
         )
@@ -76,6 +80,10 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
                 .map(|attempt| attempt.error.as_str()),
         ),
         Next::Dead { reason } => (State::Dead, work.now, Some(reason.as_str())),
+        // Learnt while the attempt ran: whoever learnt it could not let this one go on.
+        Next::Wait { need, .. } if needs::is_met(work, need, current.claimed)? => {
+            (State::Ready, work.now, Some("what it needs came meanwhile"))
+        }
         Next::Wait { reason, .. } => (State::Waiting, work.now, Some(reason.as_str())),
         Next::Review { reason } => (State::Held, work.now, Some(reason.as_str())),
         Next::Superseded { reason } => (State::Superseded, work.now, Some(reason.as_str())),
@@ -125,10 +133,8 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
     }
     work.moved(current.path, Some(State::Running), Some(state));
     match &settlement.next {
-        Next::Wait { need, .. } => {
-            work.connection
-                .prepare_cached("INSERT OR REPLACE INTO need(delivery, system, kind, key, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-                .execute(params![id.0, need.system, need.kind, need.key, need.until.0, work.now.0])?;
+        Next::Wait { need, .. } if state == State::Waiting => {
+            needs::park(work, id, current.path, need)?;
         }
         Next::Shadowed { request, .. } => freeze(work, id, fence.generation, request)?,
         _ => {}
@@ -146,21 +152,53 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         State::Dead => work.tick(current.path, Tick::Dead),
         _ => {}
     }
-    if state == State::Ready
-        && let Some(key) = &current.order_key
+    if current.told
+        && let Some(text) = ending(settlement, state)
     {
-        order::step_back(work, id, current.path, key)?;
+        story::tell_of(work, &Line::of(id, current.path, text))?;
     }
-    if !matches!(state, State::Ready | State::Waiting) {
-        if let Some(batch) = current.batch {
-            super::batch::item_ended(work, batch, id, state)?;
-        }
-        // Also after a death that blocks: an elder that was replayed meanwhile is not behind it.
+    if state == State::Ready {
         if let Some(key) = &current.order_key {
-            order::promote(work, current.path, key)?;
+            order::step_back(work, id, current.path, key)?;
         }
+        return Ok(true);
+    }
+    // What waits for a record may wait for long: a replay is not held up by it.
+    if let Some(batch) = current.batch {
+        super::batch::item_ended(work, batch, id, state)?;
+    }
+    // Also after a death that blocks, or where this one waits: an elder that was replayed meanwhile is not behind it.
+    if let Some(key) = &current.order_key {
+        order::promote(work, current.path, key)?;
     }
     Ok(true)
+}
+
+/// How a delivery's end is told in the stories of its records; none where it only tries again.
+fn ending(settlement: &Settlement, state: State) -> Option<String> {
+    let text = match &settlement.next {
+        Next::Retry { .. } => return None,
+        Next::Wait { .. } if state == State::Ready => return None,
+        Next::Delivered => match &settlement.attempt {
+            Some(attempt) if !attempt.steps.is_empty() => {
+                let steps: Vec<&str> = (attempt.steps.iter())
+                    .map(|step| step.what.as_str())
+                    .collect();
+                format!("delivered: {}", steps.join(", "))
+            }
+            Some(Attempt {
+                status: Some(status),
+                ..
+            }) => format!("delivered: {status}"),
+            _ => "delivered".to_owned(),
+        },
+        Next::Dead { reason } => format!("dead: {reason}"),
+        Next::Wait { reason, .. } => format!("waits: {reason}"),
+        Next::Review { reason } => format!("held for review: {reason}"),
+        Next::Superseded { reason } => format!("nothing to send: {reason}"),
+        Next::Shadowed { reason, .. } => format!("shadow: {reason}"),
+    };
+    Some(text)
 }
 
 /// Takes a death back: the attempt that killed the delivery turned out to be the receiver's fault (it refuses everything),
@@ -221,6 +259,10 @@ struct Current {
     continues: bool,
     accepted: Timestamp,
     batch: Option<BatchId>,
+    /// When the attempt was claimed, in milliseconds.
+    claimed: i64,
+    /// Its event is about records, which tell of it.
+    told: bool,
 }
 
 /// Writes the attempt's row, and the answer's if there is anything in it.

@@ -1,5 +1,6 @@
 //! What goes into the store and comes back: plain values, no SQL. `api` takes and gives them; `view` holds what readers get.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crate::control::action::Actor;
 use crate::event::Event;
 use crate::ids::{DeliveryId, EventId, PathId};
 use crate::queue::model::Claimed;
+use crate::record::ledger::About;
 use crate::time::{Clock, Timestamp};
 
 use super::view::{BatchRow, Breaker, Pause, Severity};
@@ -117,7 +119,12 @@ pub struct Incoming {
     pub hold_on_conflict: bool,
     /// Digest of type, subject, version and data less the preset's exclusions.
     pub digest: [u8; 16],
+    /// The business records that it speaks of, for their stories; at most the first [`MOST_ABOUT`] count.
+    pub about: Vec<About>,
 }
+
+/// An event is told in the stories of at most this many records.
+pub const MOST_ABOUT: usize = 64;
 
 /// One path that an event takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +234,8 @@ pub struct Started {
     pub foreign_host: Option<String>,
     /// Breakers and pauses as stored.
     pub paths: Vec<(PathId, String, Option<Pause>, Breaker)>,
+    /// Paths that are in shadow mode by configuration, and did not go live since.
+    pub shadow: BTreeSet<PathId>,
     /// Batches that were not ended.
     pub batches: Vec<BatchRow>,
 }

@@ -1,10 +1,15 @@
 //! What readers get: whole, plain values with no SQL and no rowid in them. Screens, `--json` and policies read these.
 
+mod records;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, RunId};
-use crate::queue::model::{Class, State};
+use crate::queue::model::{Class, State, Step};
+use crate::record::ledger::About;
 use crate::time::Timestamp;
+
+pub use records::{HoldingRow, NeedRow, PollRow, RecordRow, SenderRow, Shadowed, Story, StoryLine};
 
 /// Exact numbers of deliveries by state, kept by the writer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -13,7 +18,7 @@ pub struct Counts {
     pub ready: u64,
     /// Under way.
     pub running: u64,
-    /// Behind another of their key.
+    /// Behind another of their key, or for a record's id.
     pub waiting: u64,
     /// Done.
     pub delivered: u64,
@@ -167,6 +172,12 @@ pub struct PathRow {
     pub last_accepted: Option<Timestamp>,
     /// The minute (or hour) of its last delivery.
     pub last_delivered: Option<Timestamp>,
+    /// It records and sends nothing: in shadow mode by configuration, and not live since.
+    pub shadow: bool,
+    /// When it went live, if it began in shadow mode.
+    pub live_at: Option<Timestamp>,
+    /// Deliveries that wait for another record's id.
+    pub needing: u64,
     /// Paused, by whom.
     pub pause: Option<Pause>,
     /// Its breaker.
@@ -249,6 +260,10 @@ pub struct Overview {
     pub batches: Vec<BatchRow>,
     /// The last run of each reconciliation job.
     pub runs: Vec<RunRow>,
+    /// Systems that send, and what their vendors say of the webhooks.
+    pub senders: Vec<SenderRow>,
+    /// How far polling has come.
+    pub polls: Vec<PollRow>,
     /// The newest log lines.
     pub log: Vec<LogRow>,
     /// The database came from another host and waits for `adopt-host`.
@@ -360,6 +375,8 @@ pub struct AttemptRow {
     /// Hash of its configuration; in JSON 16 hex digits.
     #[serde(serialize_with = "hash_digits")]
     pub config: i64,
+    /// Its requests, in order, where there were several; else empty.
+    pub steps: Vec<Step>,
 }
 
 /// Everything about one delivery.
@@ -393,6 +410,10 @@ pub struct DeliveryDetail {
     pub behind: Option<DeliveryId>,
     /// How many wait behind this one.
     pub blocks: u64,
+    /// The record whose id it waits for.
+    pub need: Option<NeedRow>,
+    /// The business records that its event speaks of.
+    pub about: Vec<About>,
     /// Log lines about it, oldest first.
     pub log: Vec<LogRow>,
 }
@@ -492,7 +513,7 @@ pub struct BatchRow {
     pub delivered: u64,
     /// Died again.
     pub died: u64,
-    /// Skipped, because they had moved on meanwhile.
+    /// Skipped, because they had moved on meanwhile, or wait for something now.
     pub skipped: u64,
     /// Size of the canary.
     pub canary: u32,

@@ -45,6 +45,8 @@ pub(super) struct Memory {
     pub(super) buckets: Vec<i64>,
     /// Everything is held: the database came from elsewhere.
     pub(super) foreign: bool,
+    /// The minute in which each system last called.
+    pub(super) calls: HashMap<String, i64>,
 }
 
 /// One transaction in the making.
@@ -59,6 +61,7 @@ pub(super) struct Work<'a> {
     ticks: Vec<(PathId, Tick)>,
     new_targets: Vec<((String, String), i64)>,
     new_bucket: Option<i64>,
+    new_calls: Vec<(String, i64)>,
     /// Something became ready, or a pause ended.
     pub(super) woke: bool,
     /// `begin_work` raised the epoch to this.
@@ -78,6 +81,7 @@ impl<'a> Work<'a> {
             ticks: Vec::new(),
             new_targets: Vec::new(),
             new_bucket: None,
+            new_calls: Vec::new(),
             woke: false,
             new_epoch: None,
             foreign: None,
@@ -132,6 +136,21 @@ impl<'a> Work<'a> {
 
     pub(super) fn add_bucket(&mut self, bucket: i64) {
         self.new_bucket = Some(bucket);
+    }
+
+    /// The minute in which a system last called, as far as is written; 0 if never.
+    pub(super) fn last_call(&self, system: &str) -> i64 {
+        let new = self.new_calls.iter().rev();
+        let new = new
+            .filter(|(name, _)| name == system)
+            .map(|(_, at)| *at)
+            .next();
+        new.or_else(|| self.memory.calls.get(system).copied())
+            .unwrap_or(0)
+    }
+
+    pub(super) fn call_of(&mut self, system: &str, minute: i64) {
+        self.new_calls.push((system.to_owned(), minute));
     }
 
     /// The number of a request's method and URL; none when there are too many to intern.
@@ -196,6 +215,7 @@ impl<'a> Work<'a> {
             ticks: self.ticks,
             targets: self.new_targets,
             bucket: self.new_bucket,
+            calls: self.new_calls,
             woke: self.woke,
             epoch: self.new_epoch,
             foreign: self.foreign,
@@ -211,6 +231,7 @@ pub(super) struct Outcome {
     ticks: Vec<(PathId, Tick)>,
     targets: Vec<((String, String), i64)>,
     bucket: Option<i64>,
+    calls: Vec<(String, i64)>,
     pub(super) woke: bool,
     epoch: Option<i64>,
     foreign: Option<bool>,
@@ -229,6 +250,7 @@ impl Outcome {
         }
         memory.targets.extend(self.targets);
         memory.buckets.extend(self.bucket);
+        memory.calls.extend(self.calls);
         memory.epoch = self.epoch.unwrap_or(memory.epoch);
         memory.foreign = self.foreign.unwrap_or(memory.foreign);
         for (path, tick) in self.ticks {

@@ -309,6 +309,7 @@ impl Bed {
             hold: None,
             hold_on_conflict: false,
             digest: [0; 16],
+            about: Vec::new(),
         };
         match self.store.accept(vec![incoming]).await.expect("accepted")[0] {
             Receipt::Accepted { event, .. } => DeliveryId::new(event, 0),

@@ -536,6 +536,7 @@ async fn a_slow_path_takes_no_slot_from_another_beyond_its_own_and_pages_pass() 
         hold: None,
         hold_on_conflict: false,
         digest: [0; 16],
+        about: Vec::new(),
     };
     bed.store.accept(vec![incoming]).await.expect("accepted");
     bed.until_delivered(1).await;

@@ -72,6 +72,7 @@ pub fn incoming(n: u64, path: PathId) -> Incoming {
         hold: None,
         hold_on_conflict: false,
         digest,
+        about: Vec::new(),
     }
 }
 
