@@ -31,6 +31,7 @@ mod hook;
 mod init;
 mod out;
 mod pause;
+mod preset;
 mod proxy;
 mod reconcile;
 mod reload;
@@ -111,6 +112,7 @@ enum Command {
     Demo(demo::Args),
     Init(init::Args),
     Check(check::Args),
+    Preset(preset::Args),
     Reload(reload::Args),
     Send(send::Args),
     Deliveries(deliveries::Args),
@@ -181,6 +183,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Demo(args)) => demo::run(args, context).await,
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Check(args)) => check::run(&args, context),
+        Some(Command::Preset(args)) => preset::run(&args),
         Some(Command::Reload(args)) => reload::run(args, context).await,
         Some(Command::Send(args)) => send::run(args, context).await,
         Some(Command::Deliveries(args)) => deliveries::run(&args, context),

@@ -3,7 +3,7 @@
 
 use super::reader::Value;
 use super::suggest::did_you_mean;
-use crate::event::expr::{self, EVENT_NAMES, HOOK_NAMES, Kind};
+use crate::event::expr::{self, Kind};
 
 impl Value<'_> {
     /// An expression or template that reads, over the names that it may use.
@@ -11,10 +11,6 @@ impl Value<'_> {
         let text = self.text(expected(kind))?;
         let Err(error) = expr::check(text, kind) else {
             return Some(text.to_owned());
-        };
-        let names: &[&str] = match kind {
-            Kind::Expression | Kind::Template => &EVENT_NAMES,
-            Kind::Hook => &HOOK_NAMES,
         };
         let place = match (error.line, error.column) {
             (Some(1) | None, Some(column)) => format!(" (at character {column} of the text)"),
@@ -26,7 +22,7 @@ impl Value<'_> {
         let suggestion = error
             .unknown
             .as_ref()
-            .and_then(|name| did_you_mean(name, names.iter().copied()));
+            .and_then(|name| did_you_mean(name, kind.names().iter().copied()));
         self.error(&format!("{}{place}", error.message), suggestion);
         None
     }
@@ -38,5 +34,11 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Expression => "an expression over the event, such as \"data.total\"",
         Kind::Template => "a template over the event, such as \"/orders/{{ subject }}\"",
         Kind::Hook => "a template over `headers` and `body`, such as \"{{ body.id }}\"",
+        Kind::Record => {
+            "a template over the record, such as \"{{ data.first_name }} {{ data.last_name }}\""
+        }
+        Kind::Shape => "a template of a request, such as \"/orders/{{ id }}\"",
+        Kind::Since => "a template over a time, such as \"modified_after={{ since }}\"",
+        Kind::Set => "a template over the event and `fields`, such as \"{{ data.id }}\"",
     }
 }

@@ -12,15 +12,19 @@ pub mod diagnostic;
 mod expression;
 mod hooks;
 pub mod live;
+mod mapping;
 pub mod model;
 mod paths;
+pub mod presets;
 mod reader;
 mod recipes;
 mod reconcile;
+mod records;
 pub mod report;
 pub mod secret;
 mod sections;
 mod settings;
+mod shapes;
 pub mod starter;
 mod suggest;
 mod systems;
@@ -120,9 +124,15 @@ pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         // What the parser recovered is a guess: complaints about it would only distract.
         return Err(problems.into_found());
     }
+    let presets = presets::opened(document.get_ref());
     let root = Section::root(&problems, document.get_ref());
-    let config = sections::config(&root, text, file);
-    let found = problems.into_found();
+    let config = sections::config(&root, &presets, text, file);
+    let mut found = problems.into_found();
+    found.extend(
+        presets
+            .into_iter()
+            .flat_map(|preset| preset.problems.into_found()),
+    );
     let errors: Vec<Diagnostic> = found
         .iter()
         .filter(|one| one.severity == Severity::Error)

@@ -436,7 +436,8 @@ pub struct Path {
     pub sync: Sync,
     /// Lane.
     pub lane: Lane,
-    /// minijinja expression over the event whose value orders deliveries: same value, commit order.
+    /// minijinja expression over the event whose value orders deliveries: same value, commit order. None: without order,
+    /// or, on a path with `mapping`, by the record's business key.
     pub order_by: Option<String>,
     /// A dead head lets the next of its key pass.
     pub on_dead_continue: bool,

@@ -3,10 +3,11 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
+use super::mapping::{self, Need};
 use super::model::{Auth, BreakerPolicy, Channel, Lane, Mode, Path, RequestTemplate, Sync, System};
-use super::reader::{Section, Value};
+use super::reader::{Section, Value, quoted};
 use super::sections::Named;
-use super::settings::{self, Settings, settings};
+use super::settings::{Settings, settings};
 use super::values::{DAY, check_name, check_reference, is_private};
 use crate::ids::MAX_FAN_OUT;
 
@@ -89,12 +90,14 @@ pub(super) fn paths(
     around: &Surroundings<'_>,
 ) -> Vec<Path> {
     let shared = settings(defaults, around.channels, around.base);
-    for key in ["route", "events"] {
+    for key in [
+        "route", "events", "write", "fields", "set", "needs", "links",
+    ] {
         if let Some(value) = defaults.get(key) {
             value.error("this belongs to each path, not to the defaults", None);
         }
     }
-    defaults.finish(settings::LATER);
+    defaults.finish(&[]);
     let entries = section.entries();
     if entries.len() > MAX_FAN_OUT {
         section.error(
@@ -105,14 +108,17 @@ pub(super) fn paths(
             None,
         );
     }
-    entries
+    let mut needs = Vec::new();
+    let paths: Vec<Path> = entries
         .into_iter()
         .filter_map(|(name, value)| {
             let named = check_name(&value, name);
             let one = value.section()?;
-            path(&one, name, &shared, around).filter(|_| named)
+            path(&one, name, &shared, around, &mut needs).filter(|_| named)
         })
-        .collect()
+        .collect();
+    mapping::check_needs(&needs, &paths);
+    paths
 }
 
 /// The internal path that carries escalations to a channel. Its URL is the channel's webhook, read when it is sent.
@@ -151,34 +157,59 @@ pub(super) fn page_path(channel: &str) -> Path {
     }
 }
 
-fn path(
-    section: &Section<'_>,
+fn path<'a>(
+    section: &Section<'a>,
     name: &str,
     shared: &Settings<'_>,
     around: &Surroundings<'_>,
+    needs: &mut Vec<Need<'a>>,
 ) -> Option<Path> {
     let route = section
-        .require("route", "\"FROM -> TO\", two systems")
+        .require("route", ROUTE)
         .and_then(|value| route(&value, around.systems));
     let own = settings(section, around.channels, around.base);
     let sync = own.sync.or(shared.sync).unwrap_or(Sync::Queue);
-    let events = events(section, sync);
-    section.finish(settings::LATER);
-    let url = own.url.as_ref().or(shared.url.as_ref());
-    if let Some((_, to)) = &route
-        && sync != Sync::Scheduled
-    {
-        check_target(section, url, to, around.systems);
+    let events = events(section, sync, route.as_ref(), around.systems);
+    let is_mapped = route.as_ref().is_some_and(|route| route.types.is_some());
+    let mapping = match &route {
+        Some(route) if is_mapped => {
+            mapping::mapping(section, route, &own, shared, around.systems, needs)
+        }
+        Some(_) => {
+            mapping::refuse(section);
+            None
+        }
+        None => {
+            // Which of them belong here is not known.
+            for key in mapping::KEYS {
+                section.get(key);
+            }
+            None
+        }
+    };
+    section.finish(&[]);
+    let url = own
+        .url
+        .as_ref()
+        .or(shared.url.as_ref())
+        .filter(|_| !is_mapped);
+    if let Some(route) = &route {
+        if sync != Sync::Scheduled {
+            check_target(section, url, &route.to, around.systems);
+        } else if is_mapped {
+            route.value.error(
+                "a scheduled path delivers nothing event by event, so that it carries no records",
+                Some("name only the systems, or use sync = \"queue\"".to_owned()),
+            );
+        }
     }
-    remark(
-        section,
-        &own,
-        shared,
-        sync,
-        route.as_ref().map(|(_, to)| to.as_str()),
-    );
+    let to = route.as_ref().map(|route| route.to.as_str());
+    remark(section, &own, shared, sync == Sync::Queue && !is_mapped, to);
 
-    let (from, to) = route?;
+    let Route { from, to, .. } = route?;
+    // The business key, which is read from the record: no expression over the event says it.
+    let by_key = |text: &String| is_mapped && text.trim() == "key";
+    let order_by = own.order_by.or_else(|| shared.order_by.clone());
     let mut headers = own.headers;
     for (name, value) in &shared.headers {
         if !headers
@@ -197,7 +228,7 @@ fn path(
         when: own.when.or_else(|| shared.when.clone()),
         sync,
         lane: Lane::Work,
-        order_by: own.order_by.or_else(|| shared.order_by.clone()),
+        order_by: order_by.filter(|text| !by_key(text)),
         on_dead_continue: own
             .on_dead_continue
             .or(shared.on_dead_continue)
@@ -215,7 +246,10 @@ fn path(
                 .unwrap_or_else(|| "POST".to_owned()),
             url: url.map(|(url, _)| url.clone()).unwrap_or_default(),
             headers,
-            body: own.body.or_else(|| shared.body.clone()),
+            body: own
+                .body
+                .or_else(|| shared.body.clone())
+                .filter(|_| !is_mapped),
             key_header: own
                 .key_header
                 .or_else(|| shared.key_header.clone())
@@ -242,38 +276,69 @@ fn path(
             .unwrap_or_default(),
         due: own.due.or(shared.due),
         value: own.value.or_else(|| shared.value.clone()),
-        mode: Mode::Live,
-        mapping: None,
+        mode: own.mode.or(shared.mode).unwrap_or_default(),
+        mapping,
     })
 }
 
-/// `"shop -> crm"`.
-fn route(value: &Value<'_>, systems: &Named<System>) -> Option<(String, String)> {
-    const EXPECTED: &str = "\"FROM -> TO\", two systems";
-    let text = value.text(EXPECTED)?;
+/// What a route looks like.
+const ROUTE: &str = "\"FROM -> TO\", two systems, or \"FROM.TYPE -> TO.TYPE\", two record types";
+
+/// Where a path leads.
+pub(super) struct Route<'a> {
+    /// The source system.
+    pub(super) from: String,
+    /// The receiving system.
+    pub(super) to: String,
+    /// Record types of both, for a path between record types.
+    pub(super) types: Option<(String, String)>,
+    /// Where it is written.
+    pub(super) value: Value<'a>,
+}
+
+/// `"shop -> crm"` or `"shop.order -> crm.order"`.
+fn route<'a>(value: &Value<'a>, systems: &Named<System>) -> Option<Route<'a>> {
+    let text = value.text(ROUTE)?;
     let pair = text
         .split_once("->")
         .map(|(from, to)| (from.trim(), to.trim()));
     let Some((from, to)) =
         pair.filter(|(from, to)| !from.is_empty() && !to.is_empty() && !to.contains("->"))
     else {
-        value.wrong(EXPECTED, None);
+        value.wrong(ROUTE, None);
         return None;
     };
-    if from.contains('.') || to.contains('.') {
-        value.error(
-            "record types in a route are not part of this version yet",
-            Some("name only the systems: \"FROM -> TO\"".to_owned()),
-        );
-        return None;
-    }
+    let types = match (from.split_once('.'), to.split_once('.')) {
+        (None, None) => None,
+        (Some((_, source)), Some((_, target))) if !source.is_empty() && !target.is_empty() => {
+            Some((source.to_owned(), target.to_owned()))
+        }
+        _ => {
+            value.wrong(
+                ROUTE,
+                Some("a record type belongs on both sides or on neither".to_owned()),
+            );
+            return None;
+        }
+    };
+    let system = |side: &'a str| side.split('.').next().unwrap_or(side);
+    let (from, to) = (system(from), system(to));
     let known = [from, to].map(|name| check_reference(value, "system", name, systems.known()));
-    (known == [true, true]).then(|| (from.to_owned(), to.to_owned()))
+    (known == [true, true]).then(|| Route {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        types,
+        value: value.clone(),
+    })
 }
 
-/// Event types: exact, or a prefix ending in `*`.
-fn events(section: &Section<'_>, sync: Sync) -> Option<Vec<String>> {
-    const EXPECTED: &str = "a list of event types such as [\"order.created\", \"customer.*\"]";
+/// Which events a path takes; one between record types takes those that carry its records, unless it says which.
+fn events(
+    section: &Section<'_>,
+    sync: Sync,
+    route: Option<&Route<'_>>,
+    systems: &Named<System>,
+) -> Option<Vec<String>> {
     if sync == Sync::Scheduled {
         if let Some(value) = section.get("events") {
             value.error(
@@ -283,7 +348,47 @@ fn events(section: &Section<'_>, sync: Sync) -> Option<Vec<String>> {
         }
         return Some(Vec::new());
     }
-    let patterns = section.require("events", EXPECTED)?.texts(EXPECTED)?;
+    let carried = route.map(|route| mapping::carried(route, systems));
+    let carried = carried.unwrap_or_default();
+    let Some(value) = section.get("events") else {
+        return if carried.is_empty() {
+            section.require("events", PATTERNS).and(None)
+        } else {
+            Some(carried)
+        };
+    };
+    let events = patterns(&value)?;
+    if let Some(Route {
+        from,
+        types: Some((source, _)),
+        ..
+    }) = route
+        && !carried.is_empty()
+    {
+        for event in &events {
+            if !carried
+                .iter()
+                .any(|pattern| mapping::overlap(event, pattern))
+            {
+                value.error(
+                    &format!(
+                        "no event {} carries a record of {from}.{source}",
+                        quoted(event)
+                    ),
+                    Some(format!("those that do: {}", carried.join(", "))),
+                );
+            }
+        }
+    }
+    Some(events)
+}
+
+/// What a list of event types looks like.
+const PATTERNS: &str = "a list of event types such as [\"order.created\", \"customer.*\"]";
+
+/// Event types: exact, or a prefix ending in `*`.
+pub(super) fn patterns(value: &Value<'_>) -> Option<Vec<String>> {
+    let patterns = value.texts(PATTERNS)?;
     let mut good = true;
     for (value, pattern) in &patterns {
         let star = pattern.find('*').is_some_and(|at| at + 1 < pattern.len());
@@ -357,7 +462,7 @@ fn remark(
     section: &Section<'_>,
     own: &Settings<'_>,
     shared: &Settings<'_>,
-    sync: Sync,
+    key_matters: bool,
     to: Option<&str>,
 ) {
     let missing: Vec<&str> = [
@@ -377,7 +482,7 @@ fn remark(
             Some("whoever is woken will need it: set it here or in [defaults.path]".to_owned()),
         );
     }
-    if sync == Sync::Queue && own.key_header.is_none() && shared.key_header.is_none() {
+    if key_matters && own.key_header.is_none() && shared.key_header.is_none() {
         let to = to.unwrap_or("the receiver");
         section.warning(
             &format!("no lookup: an unknown outcome is repeated with the same {KEY_HEADER}"),

@@ -1,6 +1,10 @@
 //! A small typed reader over TOML's spanned document: it walks sections and values, collects every problem with its
 //! place, and knows which keys were asked for, so that what is left over is an unknown key. It knows nothing of what
 //! the keys mean; the section modules do.
+//!
+//! A section may lie over another document's (a system over its preset): a key above hides the one below, two tables
+//! are read as one, key by key and deep, and `false` above removes what is below. Every value keeps the document that
+//! it was written in, so that a problem is reported where someone can mend it.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -17,6 +21,8 @@ use crate::visible::{self, Visible};
 pub(super) struct Problems<'a> {
     file: &'a Path,
     text: &'a str,
+    /// The file is a preset, not the user's.
+    preset: bool,
     /// Byte offset at which each line begins.
     lines: Vec<usize>,
     found: RefCell<Vec<(usize, Diagnostic)>>,
@@ -31,8 +37,17 @@ impl<'a> Problems<'a> {
         Self {
             file,
             text,
+            preset: false,
             lines,
             found: RefCell::default(),
+        }
+    }
+
+    /// None yet, in a preset; `file` is what it is called.
+    pub(super) fn of_preset(file: &'a Path, text: &'a str) -> Self {
+        Self {
+            preset: true,
+            ..Self::new(file, text)
         }
     }
 
@@ -100,6 +115,64 @@ impl<'a> Problems<'a> {
     }
 }
 
+/// A value where it was written.
+#[derive(Clone, Copy)]
+struct Written<'a> {
+    problems: &'a Problems<'a>,
+    key_at: usize,
+    at: usize,
+    node: &'a DeValue<'a>,
+}
+
+/// What one document says in a section.
+#[derive(Clone, Copy)]
+enum Layer<'a> {
+    /// A table.
+    Table(&'a Problems<'a>, &'a DeTable<'a>),
+    /// A value that stands for a table with this one key (`"/id"` for `{ at = "/id" }`).
+    Short(&'static str, Written<'a>),
+}
+
+impl<'a> Layer<'a> {
+    fn entry(
+        problems: &'a Problems<'a>,
+        name: &Spanned<toml::de::DeString<'a>>,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Written<'a> {
+        Written {
+            problems,
+            key_at: name.span().start,
+            at: value.span().start,
+            node: value.get_ref(),
+        }
+    }
+
+    fn get(self, key: &str) -> Option<Written<'a>> {
+        match self {
+            Self::Table(problems, table) => {
+                let (name, value) = table.get_key_value(key)?;
+                Some(Self::entry(problems, name, value))
+            }
+            Self::Short(only, written) => (only == key).then_some(written),
+        }
+    }
+
+    /// Every name, in the order in which they were written.
+    fn names(self) -> Vec<&'a str> {
+        match self {
+            Self::Table(_, table) => {
+                let mut names: Vec<_> = table
+                    .iter()
+                    .map(|(name, _)| (name.span().start, name.get_ref().as_ref()))
+                    .collect();
+                names.sort_unstable();
+                names.into_iter().map(|(_, name)| name).collect()
+            }
+            Self::Short(only, _) => vec![only],
+        }
+    }
+}
+
 /// One table of the document, or the empty table where none was written.
 pub(super) struct Section<'a> {
     /// Where problems go.
@@ -108,7 +181,8 @@ pub(super) struct Section<'a> {
     pub(super) path: String,
     /// Byte offset of its key, where a missing key is reported.
     pub(super) at: usize,
-    table: Option<&'a DeTable<'a>>,
+    /// What lies above comes first.
+    layers: Vec<Layer<'a>>,
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -119,16 +193,43 @@ impl<'a> Section<'a> {
             problems,
             path: String::new(),
             at: 0,
-            table: Some(table),
+            layers: vec![Layer::Table(problems, table)],
             asked: RefCell::default(),
         }
     }
 
-    /// The value of a key, if it was written.
+    /// The same section with another document's below it.
+    pub(super) fn over(mut self, problems: &'a Problems<'a>, table: &'a DeTable<'a>) -> Self {
+        self.layers.push(Layer::Table(problems, table));
+        self
+    }
+
+    /// The value of a key, if it was written and not removed.
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
         self.asked.borrow_mut().push(key);
-        let (name, value) = self.table?.get_key_value(key)?;
-        Some(self.value(name, value))
+        self.find(key)
+    }
+
+    fn find(&self, key: &str) -> Option<Value<'a>> {
+        let mut written = (self.layers.iter()).filter_map(|layer| Some((layer, layer.get(key)?)));
+        let (layer, top) = written.next()?;
+        let under = written.next().map(|(_, under)| under);
+        if let (DeValue::Boolean(false), Some(under)) = (top.node, under)
+            && !matches!(under.node, DeValue::Boolean(_))
+        {
+            return None;
+        }
+        Some(Value {
+            problems: top.problems,
+            path: match layer {
+                Layer::Table(..) => join(&self.path, key),
+                Layer::Short(..) => self.path.clone(),
+            },
+            key_at: top.key_at,
+            at: top.at,
+            node: top.node,
+            under,
+        })
     }
 
     /// The value of a key; its absence is an error that says what is expected.
@@ -154,21 +255,24 @@ impl<'a> Section<'a> {
                 problems: self.problems,
                 path: join(&self.path, key),
                 at: self.at,
-                table: None,
+                layers: Vec::new(),
                 asked: RefCell::default(),
             })
     }
 
-    /// Every entry in file order, for tables whose keys are names.
+    /// Every entry in file order (those of a preset that were neither replaced nor removed come last), for tables whose
+    /// keys are names.
     pub(super) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
-        let mut entries: Vec<_> = self
-            .table
+        let mut names: Vec<&'a str> = Vec::new();
+        for name in self.layers.iter().flat_map(|layer| layer.names()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
             .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.get_ref().as_ref(), self.value(name, value)))
-            .collect();
-        entries.sort_by_key(|(_, value)| value.key_at);
-        entries
+            .filter_map(|name| Some((name, self.find(name)?)))
+            .collect()
     }
 
     /// An error about the section as a whole.
@@ -207,20 +311,6 @@ impl<'a> Section<'a> {
                 .error(value.key_at, &value.path, "unknown key", None, suggestion);
         }
     }
-
-    fn value(
-        &self,
-        name: &Spanned<toml::de::DeString<'a>>,
-        value: &'a Spanned<DeValue<'a>>,
-    ) -> Value<'a> {
-        Value {
-            problems: self.problems,
-            path: join(&self.path, name.get_ref()),
-            key_at: name.span().start,
-            at: value.span().start,
-            node: value.get_ref(),
-        }
-    }
 }
 
 /// One value of the document and its place.
@@ -235,9 +325,29 @@ pub(super) struct Value<'a> {
     /// Byte offset of the value.
     pub(super) at: usize,
     node: &'a DeValue<'a>,
+    /// What the preset says here.
+    under: Option<Written<'a>>,
 }
 
 impl<'a> Value<'a> {
+    /// It was written by the user, not by a preset.
+    pub(super) fn is_own(&self) -> bool {
+        !self.problems.preset
+    }
+
+    /// What the preset says here and the user's own value hides.
+    pub(super) fn hidden(&self) -> Option<Value<'a>> {
+        let under = self.under?;
+        Some(Value {
+            problems: under.problems,
+            path: self.path.clone(),
+            key_at: under.key_at,
+            at: under.at,
+            node: under.node,
+            under: None,
+        })
+    }
+
     /// An error here that says what was found and what is expected.
     pub(super) fn wrong(&self, expected: &str, suggestion: Option<String>) {
         let message = format!("found {}", self.found());
@@ -288,6 +398,14 @@ impl<'a> Value<'a> {
     pub(super) fn as_text(&self) -> Option<&'a str> {
         match self.node {
             DeValue::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a date, if it is one; nothing is reported.
+    pub(super) fn as_date(&self) -> Option<String> {
+        match self.node {
+            DeValue::Datetime(date) => Some(date.to_string()),
             _ => None,
         }
     }
@@ -362,20 +480,47 @@ impl<'a> Value<'a> {
 
     /// A table.
     pub(super) fn section(&self) -> Option<Section<'a>> {
-        if let DeValue::Table(table) = self.node {
-            return Some(Section {
-                problems: self.problems,
-                path: self.path.clone(),
-                at: self.key_at,
-                table: Some(table),
-                asked: RefCell::default(),
-            });
+        if self.is_table() {
+            return Some(self.layered(None));
         }
         // Not quoted: where a table belongs, someone may have written the secret that belongs inside it.
         let message = format!("found {}", self.kind());
         self.problems
             .error(self.at, &self.path, &message, Some("a table"), None);
         None
+    }
+
+    /// A table, or a text that stands for a table with the one key `short`.
+    pub(super) fn section_or(&self, short: &'static str, expected: &str) -> Option<Section<'a>> {
+        if self.is_table() || self.as_text().is_some() {
+            return Some(self.layered(Some(short)));
+        }
+        self.wrong(expected, None);
+        None
+    }
+
+    /// This over the preset's, as far as they are tables or stand for one.
+    fn layered(&self, short: Option<&'static str>) -> Section<'a> {
+        let own = Written {
+            problems: self.problems,
+            key_at: self.key_at,
+            at: self.at,
+            node: self.node,
+        };
+        let layers = std::iter::once(own).chain(self.under);
+        Section {
+            problems: self.problems,
+            path: self.path.clone(),
+            at: self.key_at,
+            layers: layers
+                .filter_map(|written| match (written.node, short) {
+                    (DeValue::Table(table), _) => Some(Layer::Table(written.problems, table)),
+                    (DeValue::String(_), Some(key)) => Some(Layer::Short(key, written)),
+                    _ => None,
+                })
+                .collect(),
+            asked: RefCell::default(),
+        }
     }
 
     /// The items of a list, if it is one; nothing is reported.
@@ -389,6 +534,7 @@ impl<'a> Value<'a> {
             key_at: item.span().start,
             at: item.span().start,
             node: item.get_ref(),
+            under: None,
         });
         Some(items.collect())
     }

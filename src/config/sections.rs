@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::model::{Config, Ingest, Limits, Retention, Site};
+use super::presets::Opened;
 use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
 use super::values::DAY;
@@ -50,7 +51,12 @@ impl<T> Named<T> {
 }
 
 /// The configuration of a document. It is meant to be used only if nothing was reported.
-pub(super) fn config(root: &Section<'_>, text: &str, file: &Path) -> Config {
+pub(super) fn config<'a>(
+    root: &Section<'a>,
+    presets: &'a [Opened],
+    text: &str,
+    file: &Path,
+) -> Config {
     let base = std::path::absolute(file)
         .ok()
         .and_then(|file| file.parent().map(Path::to_owned))
@@ -73,7 +79,12 @@ pub(super) fn config(root: &Section<'_>, text: &str, file: &Path) -> Config {
         value.warning(&message, None);
     }
     let limits = limits(&root.section("limits"));
-    let systems = systems::systems(&root.section("systems"), &base, site.public_url.is_some());
+    let around = systems::Surroundings {
+        base: &base,
+        public_url: site.public_url.is_some(),
+        presets,
+    };
+    let systems = systems::systems(&root.section("systems"), &around);
     let channels = channels::channels(&root.section("channels"), &base);
     let defaults = root.section("defaults");
     let surroundings = paths::Surroundings {
@@ -130,9 +141,9 @@ fn site(section: &Section<'_>, base: &Path) -> Site {
             .get("group")
             .and_then(|value| value.filled("the name of a Unix group"))
             .map(str::to_owned),
-        live_from: None,
+        live_from: section.get("live_from").and_then(|value| value.instant()),
     };
-    section.finish(&[("live_from", "adopted records")]);
+    section.finish(&[]);
     site
 }
 
@@ -257,10 +268,18 @@ fn retention(section: &Section<'_>) -> Retention {
     let retention = Retention {
         delivered: keep("delivered", DAY * 30),
         log: keep("log", DAY * 90),
-        ledger: None,
+        ledger: section.get("ledger").and_then(|value| ledger(&value)),
     };
     section.finish(&[]);
     retention
+}
+
+/// `"forever"` is none, as is nothing.
+fn ledger(value: &Value<'_>) -> Option<Duration> {
+    if value.as_text() == Some("forever") {
+        return None;
+    }
+    value.duration(DAY..=DAY * 3660)
 }
 
 /// First 8 bytes of the text's SHA-256 as a number.

@@ -3,21 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::model::{BreakerPolicy, ClassOverride, Sync};
+use super::model::{BreakerPolicy, ClassOverride, Mode, Sync};
 use super::reader::{Section, Value, quoted};
 use super::sections::Named;
 use super::suggest::{alternatives, did_you_mean};
 use super::values::{DAY, INSTANT, is_header_name};
 use crate::event::expr::Kind;
 use crate::queue::model::Class;
-
-/// Keys of a path that a later version brings.
-pub(super) const LATER: &[(&str, &str)] = &[
-    ("write", "upserts through record maps"),
-    ("needs", "deliveries that wait for another record's id"),
-    ("set", "writes through record maps"),
-    ("mode", "shadow and live modes"),
-];
 
 /// Headers that belong to HTTP itself or to `auth`.
 const FORBIDDEN_HEADERS: &[(&str, &str)] = &[
@@ -34,6 +26,8 @@ const FORBIDDEN_HEADERS: &[(&str, &str)] = &[
 
 /// What a path or the defaults say; nothing where they are silent.
 pub(super) struct Settings<'a> {
+    pub(super) mode: Option<Mode>,
+    pub(super) needs_within: Option<Duration>,
     pub(super) when: Option<String>,
     pub(super) sync: Option<Sync>,
     pub(super) order_by: Option<String>,
@@ -93,7 +87,10 @@ pub(super) fn settings<'a>(
         ("webhook", Sync::Webhook),
         ("scheduled", Sync::Scheduled),
     ];
+    let modes = [("live", Mode::Live), ("shadow", Mode::Shadow)];
     Settings {
+        mode: section.get("mode").and_then(|value| value.word(&modes)),
+        needs_within: duration("needs_within", Duration::from_secs(60)..=DAY * 90),
         when: expression("when", Kind::Expression),
         sync: section.get("sync").and_then(|value| value.word(&syncs)),
         order_by: expression("order_by", Kind::Expression),
@@ -119,7 +116,7 @@ pub(super) fn settings<'a>(
                 headers
                     .entries()
                     .iter()
-                    .filter_map(|(name, value)| header(name, value))
+                    .filter_map(|(name, value)| header(name, value, Kind::Template))
                     .collect()
             })
             .unwrap_or_default(),
@@ -219,7 +216,8 @@ fn url<'a>(value: &Value<'a>) -> Option<(String, Value<'a>)> {
     Some((template, value.clone()))
 }
 
-fn header(name: &str, value: &Value<'_>) -> Option<(String, String)> {
+/// A header of requests: its value is a template of that kind.
+pub(super) fn header(name: &str, value: &Value<'_>, kind: Kind) -> Option<(String, String)> {
     if !is_header_name(name) {
         value.problems.error(
             value.key_at,
@@ -244,12 +242,17 @@ fn header(name: &str, value: &Value<'_>) -> Option<(String, String)> {
         );
         return None;
     }
-    let text = value.expression(Kind::Template)?;
-    if text.chars().any(|c| c.is_control() && c != '\t') {
+    let text = value.expression(kind)?;
+    if !one_line(&text) {
         value.wrong("one line of text", None);
         return None;
     }
     Some((name.to_owned(), text))
+}
+
+/// No line break or other control character but a tab.
+pub(super) fn one_line(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && c != '\t')
 }
 
 fn schedule(value: &Value<'_>) -> Option<Vec<Duration>> {

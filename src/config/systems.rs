@@ -5,20 +5,25 @@ use std::path::Path;
 
 use super::hooks;
 use super::model::{Auth, System};
+use super::presets::{self, Opened};
 use super::reader::{Section, Value};
+use super::records;
 use super::sections::Named;
+use super::suggest::{alternatives, did_you_mean};
 use super::values::{check_name, is_private};
 
-/// Keys of a system that a later version brings.
-const LATER: &[(&str, &str)] = &[
-    ("preset", "presets"),
-    ("records", "record maps"),
-    ("trust", "records that are read again on a hint"),
-    ("status", "vendors' status pages"),
-];
+/// What systems refer to.
+pub(super) struct Surroundings<'a, 's> {
+    /// The folder that secrets are relative to.
+    pub(super) base: &'s Path,
+    /// `site.public_url` is known.
+    pub(super) public_url: bool,
+    /// The presets that this file names.
+    pub(super) presets: &'a [Opened],
+}
 
 /// Every system.
-pub(super) fn systems(section: &Section<'_>, base: &Path, public_url: bool) -> Named<System> {
+pub(super) fn systems<'a>(section: &Section<'a>, around: &Surroundings<'a, '_>) -> Named<System> {
     let mut all = Named {
         good: BTreeMap::new(),
         names: Vec::new(),
@@ -27,14 +32,34 @@ pub(super) fn systems(section: &Section<'_>, base: &Path, public_url: bool) -> N
         all.names.push(name.to_owned());
         check_name(&value, name);
         if let Some(section) = value.section() {
-            let system = system(&section, name, base, public_url);
+            let system = system(section, name, around);
             all.good.insert(name.to_owned(), system);
         }
     }
     all
 }
 
-fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> System {
+/// The section over the preset that it names.
+fn over<'a>(section: Section<'a>, presets: &'a [Opened]) -> (Section<'a>, Option<String>) {
+    let Some(value) = section.get("preset") else {
+        return (section, None);
+    };
+    let names = || presets::ALL.iter().map(|preset| preset.name);
+    let expected = alternatives(names());
+    let Some(name) = value.text(&expected) else {
+        return (section, None);
+    };
+    let Some(preset) = presets.iter().find(|preset| preset.name == name) else {
+        value.wrong(&expected, did_you_mean(name, names()));
+        return (section, None);
+    };
+    let name = name.to_owned();
+    (section.over(&preset.problems, &preset.table), Some(name))
+}
+
+fn system<'a>(section: Section<'a>, name: &str, around: &Surroundings<'a, '_>) -> System {
+    let base = around.base;
+    let (section, preset) = over(section, around.presets);
     let private = section
         .get("private")
         .and_then(|value| value.boolean())
@@ -48,9 +73,11 @@ fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> S
         check_address(&value, &url, private, &auth);
         Some(url)
     });
+    // A preset's hooks are there only where the user has a secret for them.
+    let hooks = section.get("hooks").filter(Value::is_own);
     let accepts_events = section.get("accepts_events").and_then(|value| {
         let accepts = value.boolean()?;
-        if section.get("hooks").is_none() {
+        if hooks.is_none() {
             value.warning(
                 "a system without hooks takes part in POST /events anyway",
                 Some("remove this line".to_owned()),
@@ -62,15 +89,16 @@ fn system(section: &Section<'_>, name: &str, base: &Path, public_url: bool) -> S
         url,
         auth,
         private,
+        preset,
         limit: section.get("limit").and_then(|value| value.rate_limit()),
-        hooks: section
-            .get("hooks")
+        hooks: hooks
             .and_then(|value| value.section())
-            .and_then(|hooks| hooks::hooks(&hooks, base, public_url)),
+            .and_then(|hooks| hooks::hooks(&hooks, base, around.public_url)),
         accepts_events: accepts_events.unwrap_or(false),
+        records: records::records(&section.section("records"), name),
         ..System::new(name)
     };
-    section.finish(LATER);
+    section.finish(&[]);
     system
 }
 

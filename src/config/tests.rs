@@ -6,15 +6,20 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::model::{
-    Auth, ClassOverride, Compare, Config, Encoding, HeaderParser, KeyDecoding, Lane, RateLimit,
-    SecretRef, Sync,
+    Auth, ClassOverride, Compare, Config, Encoding, HeaderParser, KeyDecoding, Lane, Mapping, Mode,
+    RateLimit, SecretRef, Sync, Write,
 };
 use super::{parse, report};
 use crate::queue::model::Class;
+use crate::record::map::{
+    Clean, Currency, Field, Format, Kind, Paging, Part, Shape, Source, VersionAt,
+};
 
 const SHOP: &str = include_str!("../../fixtures/config/valid/shop.toml");
 const RECIPES: &str = include_str!("../../fixtures/config/valid/recipes.toml");
 const DEFAULTS: &str = include_str!("../../fixtures/config/valid/defaults.toml");
+
+const RECORDS: &str = include_str!("../../fixtures/config/valid/records.toml");
 
 fn config(text: &str) -> Config {
     parse(text, Path::new("/etc/midwatch/midwatch.toml"))
@@ -377,4 +382,214 @@ proptest! {
         }
         survives(&lines.join("\n"));
     }
+}
+
+fn at(pointer: &str) -> Source {
+    Source::At(pointer.to_owned())
+}
+
+fn plain(pointer: &str, kind: Kind) -> Field {
+    Field {
+        source: at(pointer),
+        kind,
+        values: Vec::new(),
+        clean: Vec::new(),
+        read_only: false,
+        sensitive: false,
+    }
+}
+
+#[test]
+fn a_record_says_where_its_parts_are() {
+    let config = config(RECORDS);
+    let order = &config.systems["shop"].records["order"];
+    assert_eq!(
+        (order.system.as_str(), order.kind.as_str()),
+        ("shop", "order")
+    );
+    assert_eq!(
+        (order.object.as_str(), order.at.as_str()),
+        ("order", "/order")
+    );
+    assert_eq!(order.events, ["order.*"]);
+    let layout = &order.layout;
+    assert_eq!(layout.id.as_deref(), Some("/id"));
+    assert_eq!(layout.created.as_deref(), Some("/date_created_gmt"));
+    let version = |at: &str, number| VersionAt {
+        at: at.to_owned(),
+        number,
+    };
+    assert_eq!(layout.version, Some(version("/date_modified_gmt", false)));
+    let email = Part {
+        from: at("/billing/email"),
+        clean: vec![Clean::Trim, Clean::Lower],
+    };
+    assert_eq!(layout.refs["contact"], email);
+    let money = |currency, number| Kind::Money { currency, number };
+    assert_eq!(
+        layout.fields["total"],
+        plain("/total", money(Currency::At("/currency".to_owned()), false))
+    );
+    assert_eq!(layout.fields["paid"], plain("/paid", Kind::Bool));
+    assert_eq!(layout.fields["items"], plain("/items", Kind::Number));
+    let separator = Some(";".to_owned());
+    assert_eq!(
+        layout.fields["tags"],
+        plain("/tags", Kind::Set { separator })
+    );
+    assert_eq!(
+        layout.fields["note"],
+        Field {
+            sensitive: true,
+            clean: vec![Clean::Trim],
+            ..plain("/note", Kind::Text)
+        }
+    );
+    let contact = &config.systems["shop"].records["contact"];
+    assert_eq!(contact.from["order"].layout.key, Some(email));
+    assert_eq!(contact.from["order"].many, None);
+    let name = &contact.layout.fields["name"];
+    assert!(matches!(&name.source, Source::Computed(text) if text.contains("data.last_name")));
+    assert!(name.read_only, "a computed field cannot be written");
+    let item = &config.systems["shop"].records["item"];
+    assert_eq!(item.from["order"].many.as_deref(), Some("/line_items"));
+    let payment = &config.systems["payments"].records["payment"];
+    assert_eq!(payment.layout.version, Some(version("/version", true)));
+    assert_eq!(payment.layout.fields["taken"].kind, Kind::Seconds);
+    let deal = &config.systems["crm"].records["order"];
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(
+        deal.layout.fields["status"].values,
+        [
+            pair("processing", "paid_stage"),
+            pair("completed", "closedwon")
+        ]
+    );
+    assert!(deal.layout.fields["owner"].read_only);
+    let currency = Currency::Fixed("NOK".to_owned());
+    assert_eq!(deal.layout.fields["total"].kind, Kind::Minor { currency });
+}
+
+#[test]
+fn a_record_says_how_it_is_asked_for_and_written() {
+    let config = config(RECORDS);
+    let shape = |method: &str, url: &str| Shape {
+        method: method.to_owned(),
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: None,
+        format: Format::Json,
+        answer: String::new(),
+        items: false,
+        missing: Vec::new(),
+        exists: Vec::new(),
+    };
+    let order = &config.systems["shop"].records["order"];
+    let found = Shape {
+        missing: vec![404],
+        ..shape("GET", "/orders/{{ key }}")
+    };
+    assert_eq!(order.lookup, Some(found));
+    assert_eq!(order.update, Some(shape("PUT", "/orders/{{ id }}")));
+    assert_eq!((&order.create, &order.delete), (&None, &None));
+    let list = order.list.as_ref().unwrap();
+    assert!(list.shape.items && list.since.as_deref().unwrap().contains("{{ since }}"));
+    assert_eq!(
+        list.paging,
+        Paging::Page {
+            param: "page".to_owned(),
+            first: 1,
+            size: 100,
+            total_header: Some("X-WP-TotalPages".to_owned())
+        }
+    );
+    let deal = &config.systems["crm"].records["order"];
+    assert_eq!(deal.object, "deals");
+    let lookup = deal.lookup.as_ref().unwrap();
+    assert_eq!(
+        (lookup.method.as_str(), lookup.answer.as_str(), lookup.items),
+        ("POST", "/results", true),
+        "a search with a body is posted"
+    );
+    assert!(
+        lookup.missing.is_empty(),
+        "a search that is not there found nothing out"
+    );
+    assert_eq!(
+        deal.create,
+        Some(Shape {
+            exists: vec![409, 422],
+            headers: vec![("X-Kind".to_owned(), "{{ kind }}".to_owned())],
+            ..shape("POST", "/objects/{{ object }}")
+        })
+    );
+    let one = "/objects/{{ object }}/{{ id }}";
+    assert_eq!(deal.update, Some(shape("PATCH", one)));
+    assert_eq!(deal.delete, Some(shape("DELETE", one)));
+    assert_eq!(deal.links["contact"].method, "PUT");
+    assert!(matches!(
+        &deal.list.as_ref().unwrap().paging,
+        Paging::Cursor { param, more: None, .. } if param == "after"
+    ));
+    let contact = &config.systems["crm"].records["contact"];
+    assert_eq!(contact.create.as_ref().unwrap().format, Format::Form);
+    assert_eq!(contact.create.as_ref().unwrap().exists, [409]);
+    assert_eq!(contact.lookup.as_ref().unwrap().missing, [404, 410]);
+}
+
+#[test]
+fn a_route_between_record_types_is_a_mapping() {
+    let config = config(RECORDS);
+    let expected = |source: &str, target: &str, write| Mapping {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        write,
+        fields: Vec::new(),
+        set: Vec::new(),
+        needs: Vec::new(),
+        links: Vec::new(),
+        needs_within: seconds(86_400),
+    };
+    let contacts = config.path("contacts").unwrap();
+    assert_eq!(
+        contacts.mapping,
+        Some(expected("contact", "contact", Write::Upsert))
+    );
+    assert_eq!(contacts.mode, Mode::Live);
+    assert_eq!(
+        contacts.events,
+        ["customer.*", "order.*"],
+        "without `events`, those that carry the record, also inside another"
+    );
+    assert_eq!(contacts.order_by, None);
+    let deals = config.path("deals").unwrap();
+    assert_eq!(deals.mode, Mode::Shadow);
+    let contact = || vec!["contact".to_owned()];
+    assert_eq!(
+        deals.mapping,
+        Some(Mapping {
+            fields: ["name", "total", "status"].map(str::to_owned).to_vec(),
+            needs: contact(),
+            links: contact(),
+            needs_within: seconds(7200),
+            ..expected("order", "order", Write::Upsert)
+        })
+    );
+    assert_eq!(
+        deals.order_by, None,
+        "`key` is the record's, not the event's"
+    );
+    let paid = config.path("paid").unwrap();
+    let template = "{{ data.object.id }}-{{ fields.amount }}".to_owned();
+    assert_eq!(
+        paid.mapping,
+        Some(Mapping {
+            set: vec![("paid_ref".to_owned(), template)],
+            ..expected("payment", "order", Write::Update)
+        })
+    );
+    assert_eq!(paid.order_by.as_deref(), Some("subject"));
+    let live_from = config.site.live_from.unwrap();
+    assert_eq!(live_from.rfc3339(), "2026-11-23T19:00:00.000Z");
+    assert_eq!(config.retention.ledger, Some(seconds(400 * 86_400)));
 }

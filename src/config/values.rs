@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::model::{RateLimit, SecretRef};
 use super::reader::{Value, quoted};
 use super::suggest::{alternatives, did_you_mean};
-use crate::time::{parse_duration, short};
+use crate::time::{Timestamp, parse_duration, short};
 
 /// One day.
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -43,6 +43,21 @@ impl<'a> Value<'a> {
                 None
             }
         }
+    }
+
+    /// A point in time with its offset from UTC, as a text or as TOML's own date.
+    pub(super) fn instant(&self) -> Option<Timestamp> {
+        const EXPECTED: &str =
+            "a time with its offset from UTC such as \"2026-11-23T20:00:00+01:00\"";
+        let read = match (self.as_text(), self.as_date()) {
+            (Some(text), _) => Timestamp::parse_rfc3339(text),
+            (_, Some(date)) => Timestamp::parse_rfc3339(&date),
+            _ => None,
+        };
+        if read.is_none() {
+            self.wrong(EXPECTED, None);
+        }
+        read
     }
 
     /// A number of bytes in a range: `"256MiB"`.
@@ -82,14 +97,22 @@ impl<'a> Value<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
-        let known = || words.iter().map(|(word, _)| *word);
-        let expected = alternatives(known());
-        let text = self.text(&expected)?;
+    pub(super) fn word<T: Clone>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        self.word_of(words, &alternatives(words.iter().map(|(word, _)| *word)))
+    }
+
+    /// One of a few words, where something else may stand too.
+    pub(super) fn word_of<T: Clone>(
+        &self,
+        words: &[(&'static str, T)],
+        expected: &str,
+    ) -> Option<T> {
+        let text = self.text(expected)?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*meaning);
+            return Some(meaning.clone());
         }
-        self.wrong(&expected, did_you_mean(text, known()));
+        let known = words.iter().map(|(word, _)| *word);
+        self.wrong(expected, did_you_mean(text, known));
         None
     }
 

@@ -40,6 +40,22 @@ pub const EVENT_NAMES: [&str; 8] = [
 /// The names that hook mappings know.
 pub const HOOK_NAMES: [&str; 2] = ["headers", "body"];
 
+/// The names that computed fields of a record map know.
+pub const RECORD_NAMES: [&str; 2] = ["data", "outer"];
+
+/// The names that request shapes of a record map know.
+pub const SHAPE_NAMES: [&str; 8] = [
+    "key", "id", "object", "kind", "fields", "json", "other", "since",
+];
+
+/// The names that the narrowing of a listing knows.
+pub const SINCE_NAMES: [&str; 4] = ["object", "since", "since_seconds", "since_millis"];
+
+/// The names that fields set by a path know: the event's, and the source record's fields.
+pub const SET_NAMES: [&str; 9] = [
+    "id", "source", "type", "subject", "time", "key", "ext", "data", "fields",
+];
+
 /// Under this name a scope gives the spellings of its numbers; no template can write it.
 const SPELLINGS: &str = "\0spellings";
 
@@ -106,6 +122,28 @@ pub enum Kind {
     Template,
     /// A template over a vendor's request: a hook mapping.
     Hook,
+    /// A template over a record: a computed field or key.
+    Record,
+    /// A template of a request shape: URL, header, body.
+    Shape,
+    /// A template that narrows a listing.
+    Since,
+    /// A template over an event and the record that it carries: a field set by a path.
+    Set,
+}
+
+impl Kind {
+    /// The names that such a text knows.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Expression | Self::Template => &EVENT_NAMES,
+            Self::Hook => &HOOK_NAMES,
+            Self::Record => &RECORD_NAMES,
+            Self::Shape => &SHAPE_NAMES,
+            Self::Since => &SINCE_NAMES,
+            Self::Set => &SET_NAMES,
+        }
+    }
 }
 
 /// What an expression can see. Cheap to clone; the data is parsed at the first use and then shared.
@@ -413,10 +451,7 @@ impl io::Write for Capped {
 /// Checks the syntax of a text of the configuration, that it uses only names that its kind knows, and that the filters
 /// and tests on its straight way exist. The error says line and column where it can.
 pub fn check(text: &str, kind: Kind) -> Result<(), ExprError> {
-    let known: &[&str] = match kind {
-        Kind::Expression | Kind::Template => &EVENT_NAMES,
-        Kind::Hook => &HOOK_NAMES,
-    };
+    let known = kind.names();
     // Everything is undefined here, and that is allowed: only what can never work fails.
     let mut env = environment(UndefinedBehavior::Chainable, 20_000);
     env.set_formatter(|_, _, _| Ok(()));

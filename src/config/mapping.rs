@@ -1,0 +1,449 @@
+//! Paths from one record type to another: `route = "shop.order -> crm.order"` with `write`, `fields`, `set`, `needs`,
+//! `links`. Whatever would fail at the first event for want of a declaration is found here.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::model::{Mapping, Path, System, Write};
+use super::paths::Route;
+use super::reader::{Section, Value, quoted};
+use super::sections::Named;
+use super::settings::Settings;
+use super::values::check_reference;
+use crate::event::expr::Kind;
+use crate::record::map::RecordMap;
+
+/// Keys that only such a path has.
+pub(super) const KEYS: [&str; 6] = ["write", "fields", "set", "needs", "links", "needs_within"];
+
+/// How long a delivery waits for what it needs, unless it says so itself: long enough for a person to mend the other path.
+const NEEDS_WITHIN: Duration = Duration::from_secs(86_400);
+
+/// What a path asks of the records it needs, with its place: for the checks across paths.
+pub(super) struct Need<'a> {
+    /// The receiving system.
+    system: String,
+    /// The record type that is written.
+    target: String,
+    /// The record type that is needed.
+    needed: String,
+    /// Where that stands.
+    value: Value<'a>,
+}
+
+/// The two maps of a route.
+struct Maps<'s> {
+    from: &'s RecordMap,
+    to: &'s RecordMap,
+}
+
+/// What a path between record types carries over; nothing if that cannot be said, which is reported.
+pub(super) fn mapping<'a>(
+    section: &Section<'a>,
+    route: &Route<'a>,
+    own: &Settings<'a>,
+    shared: &Settings<'_>,
+    systems: &Named<System>,
+    needs: &mut Vec<Need<'a>>,
+) -> Option<Mapping> {
+    let (source, target) = route.types.as_ref()?;
+    for (key, value) in [
+        ("url", own.url.as_ref().map(|(_, value)| value.clone())),
+        (
+            "method",
+            own.method.as_ref().and_then(|_| section.get("method")),
+        ),
+        ("body", own.body.as_ref().and_then(|_| section.get("body"))),
+    ] {
+        if let Some(value) = value {
+            value.error(
+                "a path between record types takes its requests from the receiver's record map",
+                Some(format!(
+                    "remove `{key}`, and change systems.{}.records.{target} if need be",
+                    route.to
+                )),
+            );
+        }
+    }
+    let words = [
+        ("upsert", Write::Upsert),
+        ("create", Write::Create),
+        ("update", Write::Update),
+    ];
+    let usual = if source == target {
+        Write::Upsert
+    } else {
+        Write::Update
+    };
+    let write = section
+        .get("write")
+        .and_then(|value| value.word(&words))
+        .unwrap_or(usual);
+    let fields = texts(section, "fields", "a list of fields such as [\"status\"]");
+    let set = set(section);
+    let needed = texts(
+        section,
+        "needs",
+        "a list of record types such as [\"contact\"]",
+    );
+    let links = section
+        .get("links")
+        .map(|value| listed(&value, "a list of record types such as [\"contact\"]"));
+    let mut mapping = Mapping {
+        source: source.clone(),
+        target: target.clone(),
+        write,
+        fields: names(&fields),
+        set: set
+            .iter()
+            .map(|(name, template, _)| (name.clone(), template.clone()))
+            .collect(),
+        needs: names(&needed),
+        links: Vec::new(),
+        needs_within: own
+            .needs_within
+            .or(shared.needs_within)
+            .unwrap_or(NEEDS_WITHIN),
+    };
+    let maps = maps(route, source, target, systems)?;
+    check_maps(&route.value, &maps, write);
+    check_fields(section, &maps, &fields, &set);
+    for (value, kind) in &needed {
+        let known = systems.good.get(&route.to)?.records.keys();
+        let what = format!("record type of systems.{}", route.to);
+        if check_reference(value, &what, kind, known.map(String::as_str)) {
+            check_ref(value, maps.from, kind);
+            needs.push(Need {
+                system: route.to.clone(),
+                target: target.clone(),
+                needed: (*kind).to_owned(),
+                value: value.clone(),
+            });
+        }
+    }
+    mapping.links = match links {
+        Some(links) => {
+            for (value, kind) in &links {
+                let known = maps.to.links.keys().map(String::as_str);
+                let what = format!("link of {}", place(maps.to));
+                if check_reference(value, &what, kind, known) {
+                    check_ref(value, maps.from, kind);
+                }
+            }
+            names(&links)
+        }
+        None => mapping
+            .needs
+            .iter()
+            .filter(|kind| maps.to.links.contains_key(*kind))
+            .cloned()
+            .collect(),
+    };
+    Some(mapping)
+}
+
+/// A plain path has none of a mapped one's keys.
+pub(super) fn refuse(section: &Section<'_>) {
+    for key in KEYS {
+        if let Some(value) = section.get(key) {
+            value.error(
+                "this belongs to a path between record types",
+                Some("name them in the route: route = \"shop.order -> crm.order\"".to_owned()),
+            );
+        }
+    }
+}
+
+/// The event types that carry the source's records, directly or inside another record.
+pub(super) fn carried(route: &Route<'_>, systems: &Named<System>) -> Vec<String> {
+    let Some((source, _)) = &route.types else {
+        return Vec::new();
+    };
+    let Some(records) = systems.good.get(&route.from).map(|system| &system.records) else {
+        return Vec::new();
+    };
+    let Some(map) = records.get(source) else {
+        return Vec::new();
+    };
+    let outer = map.from.keys().filter_map(|outer| records.get(outer));
+    let mut events: Vec<String> = Vec::new();
+    for pattern in map
+        .events
+        .iter()
+        .chain(outer.flat_map(|outer| &outer.events))
+    {
+        if !events.contains(pattern) {
+            events.push(pattern.clone());
+        }
+    }
+    events
+}
+
+/// Whether an event type exists that both patterns take.
+pub(super) fn overlap(one: &str, other: &str) -> bool {
+    match (one.strip_suffix('*'), other.strip_suffix('*')) {
+        (None, None) => one == other,
+        (Some(prefix), None) => other.starts_with(prefix),
+        (None, Some(prefix)) => one.starts_with(prefix),
+        (Some(one), Some(other)) => one.starts_with(other) || other.starts_with(one),
+    }
+}
+
+/// `systems.crm.records.order`
+fn place(map: &RecordMap) -> String {
+    format!("systems.{}.records.{}", map.system, map.kind)
+}
+
+type Listed<'a> = Vec<(Value<'a>, &'a str)>;
+
+fn texts<'a>(section: &Section<'a>, key: &'static str, expected: &str) -> Listed<'a> {
+    section
+        .get(key)
+        .map(|value| listed(&value, expected))
+        .unwrap_or_default()
+}
+
+/// The texts of a list; an empty list says "none".
+fn listed<'a>(value: &Value<'a>, expected: &str) -> Listed<'a> {
+    if value.items().is_some_and(|items| items.is_empty()) {
+        return Vec::new();
+    }
+    value.texts(expected).unwrap_or_default()
+}
+
+fn names(listed: &Listed<'_>) -> Vec<String> {
+    listed.iter().map(|(_, name)| (*name).to_owned()).collect()
+}
+
+/// `set`, in file order.
+fn set<'a>(section: &Section<'a>) -> Vec<(String, String, Value<'a>)> {
+    section
+        .get("set")
+        .and_then(|value| value.section())
+        .map(|set| set.entries())
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value.expression(Kind::Set)?, value)))
+        .collect()
+}
+
+/// Both maps, if both systems have them.
+fn maps<'s>(
+    route: &Route<'_>,
+    source: &str,
+    target: &str,
+    systems: &'s Named<System>,
+) -> Option<Maps<'s>> {
+    let map = |name: &str, kind: &str| {
+        let records = &systems.good.get(name)?.records;
+        check_reference(
+            &route.value,
+            &format!("record type of systems.{name}"),
+            kind,
+            records.keys().map(String::as_str),
+        )
+        .then(|| records.get(kind).map(AsRef::as_ref))?
+    };
+    let (from, to) = (map(&route.from, source), map(&route.to, target));
+    Some(Maps {
+        from: from?,
+        to: to?,
+    })
+}
+
+/// What the maps must be able to say and do.
+fn check_maps(route: &Value<'_>, maps: &Maps<'_>, write: Write) {
+    let Maps { from, to } = maps;
+    let inside_only = from.events.is_empty() && !from.from.is_empty();
+    for (map, without) in [
+        (from, from.layout.key.is_none() && !inside_only),
+        (to, to.layout.key.is_none()),
+    ] {
+        if without {
+            route.error(
+                &format!("{} has no `key`", place(map)),
+                Some(
+                    "a record is found by its business key: add key = \"/...\", a JSON Pointer"
+                        .to_owned(),
+                ),
+            );
+        }
+    }
+    if to.lookup.is_none() {
+        let message = format!(
+            "{} has no `lookup`: after an outcome that is not known a record would be made twice",
+            place(to)
+        );
+        match write {
+            Write::Create => route.warning(&message, None),
+            Write::Upsert | Write::Update => route.error(
+                &message,
+                Some("add one: a request that finds a record by `{{ key }}`".to_owned()),
+            ),
+        }
+    }
+    let instead = |write: &str| Some(format!("add one, or use write = \"{write}\""));
+    if to.create.is_none() && write != Write::Update {
+        let message = format!("{} has no `create`", place(to));
+        route.error(&message, instead("update"));
+    }
+    let Some(update) = &to.update else {
+        if write != Write::Create {
+            let message = format!("{} has no `update`", place(to));
+            route.error(&message, instead("create"));
+        }
+        return;
+    };
+    if write != Write::Create && to.layout.id.is_none() && mentions(&update.url, "id") {
+        route.error(
+            &format!("{} has no `id`, which its `update` asks for", place(to)),
+            Some("add id = \"/...\", a JSON Pointer into the lookup's answer".to_owned()),
+        );
+    }
+}
+
+/// Whether a template writes that name out.
+fn mentions(template: &str, name: &str) -> bool {
+    template.split("{{").skip(1).any(|rest| {
+        rest.trim_start_matches([' ', '-'])
+            .strip_prefix(name)
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    })
+}
+
+/// Fields must be known on both sides, and be writable; something must be written.
+fn check_fields(
+    section: &Section<'_>,
+    maps: &Maps<'_>,
+    fields: &Listed<'_>,
+    set: &[(String, String, Value<'_>)],
+) {
+    let Maps { from, to } = maps;
+    let known: BTreeSet<&str> = std::iter::once(&from.layout)
+        .chain(from.from.values().map(|inside| &inside.layout))
+        .flat_map(|layout| layout.fields.keys().map(String::as_str))
+        .collect();
+    let writable = |value: &Value<'_>, name: &str| {
+        let names = to.layout.fields.keys().map(String::as_str);
+        if check_reference(value, &format!("field of {}", place(to)), name, names)
+            && to
+                .layout
+                .fields
+                .get(name)
+                .is_some_and(|field| field.read_only)
+        {
+            value.error(
+                &format!("{} is read only in {}", quoted(name), place(to)),
+                None,
+            );
+        }
+    };
+    for (value, name) in fields {
+        let what = format!("field of {}", place(from));
+        if check_reference(value, &what, name, known.iter().copied()) {
+            writable(value, name);
+        }
+    }
+    for (name, _, value) in set {
+        writable(value, name);
+    }
+    let common = from.kind == to.kind
+        && (to.layout.fields.iter())
+            .any(|(name, field)| !field.read_only && known.contains(name.as_str()));
+    if fields.is_empty() && set.is_empty() && !common {
+        section.error(
+            &format!(
+                "nothing would be written: {} and {} have no field in common that can be",
+                place(from),
+                place(to)
+            ),
+            Some("name fields of both with `fields`, or write some with `set`".to_owned()),
+        );
+    }
+}
+
+/// The source must say which other record is meant.
+fn check_ref(value: &Value<'_>, from: &RecordMap, kind: &str) {
+    let known = from.layout.refs.contains_key(kind)
+        || from
+            .from
+            .values()
+            .any(|inside| inside.layout.refs.contains_key(kind));
+    if !known {
+        value.error(
+            &format!(
+                "{} has no refs.{kind}: nothing says which {kind} is meant",
+                place(from)
+            ),
+            Some(format!(
+                "add refs.{kind} = \"/...\" there, a JSON Pointer to its business key"
+            )),
+        );
+    }
+}
+
+/// What only shows when all paths are seen together: needs in a circle, and needs that nobody fills.
+pub(super) fn check_needs(needs: &[Need<'_>], paths: &[Path]) {
+    let mut named: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for need in needs {
+        let node = (need.system.as_str(), need.target.as_str());
+        if !named.contains(&node)
+            && let Some(back) = way(needs, &need.system, &need.needed, &need.target)
+        {
+            named.extend(back.iter().map(|kind| (need.system.as_str(), *kind)));
+            let circle: Vec<&str> = std::iter::once(need.target.as_str()).chain(back).collect();
+            need.value.error(
+                &format!(
+                    "these wait for each other for ever: {}",
+                    circle.join(" -> ")
+                ),
+                Some(
+                    "take the need out of one of the paths, and join the records with `links`"
+                        .to_owned(),
+                ),
+            );
+        }
+        let written = paths.iter().any(|path| {
+            path.to == need.system
+                && (path.mapping.as_ref()).is_some_and(|mapping| mapping.target == need.needed)
+        });
+        if !written {
+            need.value.warning(
+                &format!(
+                    "no path writes {} to {}: what is not there already will be waited for in vain",
+                    need.needed, need.system
+                ),
+                Some(format!(
+                    "add a path to {}.{}, or let `midwatch adopt` learn their ids",
+                    need.system, need.needed
+                )),
+            );
+        }
+    }
+}
+
+/// The needs that lead from one record type to another, both included.
+fn way<'n>(needs: &'n [Need<'_>], system: &str, from: &'n str, to: &str) -> Option<Vec<&'n str>> {
+    let mut ways = vec![vec![from]];
+    let mut seen = BTreeSet::from([from]);
+    while !ways.is_empty() {
+        let mut longer = Vec::new();
+        for way in ways {
+            let last = *way.last()?;
+            if last == to {
+                return Some(way);
+            }
+            let next = needs
+                .iter()
+                .filter(|need| need.system == system && need.target == last)
+                .map(|need| need.needed.as_str());
+            for kind in next {
+                if seen.insert(kind) {
+                    longer.push(way.iter().copied().chain([kind]).collect());
+                }
+            }
+        }
+        ways = longer;
+    }
+    None
+}
