@@ -8,7 +8,11 @@ use crate::event::expr::{self, Kind};
 impl Value<'_> {
     /// An expression or template that reads, over the names that it may use.
     pub(super) fn expression(&self, kind: Kind) -> Option<String> {
-        let text = self.text(expected(kind))?;
+        self.reads(self.text(expected(kind))?, kind)
+    }
+
+    /// The same for a text that was made of what stands here.
+    pub(super) fn reads(&self, text: &str, kind: Kind) -> Option<String> {
         let Err(error) = expr::check(text, kind) else {
             return Some(text.to_owned());
         };
@@ -34,11 +38,12 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Expression => "an expression over the event, such as \"data.total\"",
         Kind::Template => "a template over the event, such as \"/orders/{{ subject }}\"",
         Kind::Hook => "a template over `headers` and `body`, such as \"{{ body.id }}\"",
-        Kind::Record => {
-            "a template over the record, such as \"{{ data.first_name }} {{ data.last_name }}\""
+        Kind::Record => "a template over the record's `data`, such as \"{{ data.number }}\"",
+        Kind::Inside => {
+            "a template over `data` and the `outer` record, such as \"{{ outer.id }}-{{ data.sku }}\""
         }
-        Kind::Shape => "a template of a request, such as \"/orders/{{ id }}\"",
-        Kind::Since => "a template over a time, such as \"modified_after={{ since }}\"",
-        Kind::Set => "a template over the event and `fields`, such as \"{{ data.id }}\"",
+        Kind::Shape => "a template over the record, such as \"/deals/{{ id }}\"",
+        Kind::Since => "a template over `since`, such as \"modified_after={{ since }}\"",
+        Kind::Mapping => "a template over the event and `fields`, such as \"{{ data.id }}\"",
     }
 }

@@ -223,7 +223,9 @@ fn set<'a>(section: &Section<'a>) -> Vec<(String, String, Value<'a>)> {
         .map(|set| set.entries())
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.expression(Kind::Set)?, value)))
+        .filter_map(|(name, value)| {
+            Some((name.to_owned(), value.expression(Kind::Mapping)?, value))
+        })
         .collect()
 }
 
@@ -254,11 +256,11 @@ fn maps<'s>(
 /// What the maps must be able to say and do.
 fn check_maps(route: &Value<'_>, maps: &Maps<'_>, write: Write) {
     let Maps { from, to } = maps;
-    let inside_only = from.events.is_empty() && !from.from.is_empty();
-    for (map, without) in [
-        (from, from.layout.key.is_none() && !inside_only),
-        (to, to.layout.key.is_none()),
-    ] {
+    // A record of another type may be named by a reference; one that only comes inside others has its key there.
+    let named = from.layout.key.is_some()
+        || from.kind != to.kind && from.layout.refs.contains_key(&to.kind)
+        || from.events.is_empty() && !from.from.is_empty();
+    for (map, without) in [(from, !named), (to, to.layout.key.is_none())] {
         if without {
             route.error(
                 &format!("{} has no `key`", place(map)),

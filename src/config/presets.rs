@@ -33,7 +33,15 @@ macro_rules! preset {
 }
 
 /// Every preset, by name.
-pub const ALL: &[Preset] = &[preset!("rest")];
+pub const ALL: &[Preset] = &[
+    preset!("hubspot"),
+    preset!("pipedrive"),
+    preset!("rest"),
+    preset!("shopify"),
+    preset!("slack"),
+    preset!("stripe"),
+    preset!("woocommerce"),
+];
 
 impl Preset {
     /// The preset of that name.
@@ -95,7 +103,7 @@ pub(super) struct Opened {
 
 /// Every preset that a document's systems name.
 pub(super) fn opened(document: &DeTable<'_>) -> Vec<Opened> {
-    let Some(DeValue::Table(systems)) = document.get("systems").map(|value| value.get_ref()) else {
+    let Some(DeValue::Table(systems)) = document.get("systems").map(toml::Spanned::get_ref) else {
         return Vec::new();
     };
     let named = |preset: &&Preset| {
@@ -104,7 +112,7 @@ pub(super) fn opened(document: &DeTable<'_>) -> Vec<Opened> {
                 return false;
             };
             matches!(
-                system.get("preset").map(|value| value.get_ref()),
+                system.get("preset").map(toml::Spanned::get_ref),
                 Some(DeValue::String(name)) if name == preset.name
             )
         })

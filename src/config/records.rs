@@ -11,7 +11,7 @@
 //! lookup = { url = "/orders/{{ key }}" }
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::paths::patterns;
@@ -56,10 +56,12 @@ fn record<'a>(
     kind: &str,
     carried: &mut Vec<(&'a str, Value<'a>)>,
 ) -> RecordMap {
+    let layout = layout(section, expr::Kind::Record);
+    let properties = properties(&layout);
     let shape = |key, purpose| {
         section
             .get(key)
-            .and_then(|value| shapes::shape(&value, purpose))
+            .and_then(|value| shapes::shape(&value, purpose, &properties))
     };
     let object = section
         .get("object")
@@ -76,40 +78,78 @@ fn record<'a>(
             .get("at")
             .and_then(|value| value.pointer(true))
             .unwrap_or_default(),
-        layout: layout(section),
+        layout,
         from: from(section, carried),
         lookup: shape("lookup", Purpose::Lookup),
         read: shape("read", Purpose::Read),
         create: shape("create", Purpose::Create),
         update: shape("update", Purpose::Update),
         delete: shape("delete", Purpose::Delete),
-        links: links(section),
+        links: links(section, &properties),
         list: section
             .get("list")
-            .and_then(|value| shapes::listing(&value)),
+            .and_then(|value| shapes::listing(&value, &properties)),
     };
     section.finish(&[]);
     map
 }
 
-/// Where the parts of a record are; the caller finishes the section.
-fn layout(section: &Section<'_>) -> Layout {
+/// The names right below `/properties` that a map reads, separated by commas: HubSpot's objects answer with no others than
+/// were asked for.
+fn properties(layout: &Layout) -> String {
+    let source = |source: &Source| match source {
+        Source::At(at) => Some(at.clone()),
+        Source::Computed(_) => None,
+    };
+    let currency = |field: &Field| match &field.kind {
+        Kind::Money {
+            currency: Currency::At(at),
+            ..
+        }
+        | Kind::Minor {
+            currency: Currency::At(at),
+            ..
+        } => Some(at.clone()),
+        _ => None,
+    };
+    let fields = layout.fields.values();
+    let parts = layout.key.iter().chain(layout.refs.values());
+    let names: BTreeSet<String> = fields
+        .flat_map(|field| [source(&field.source), currency(field)])
+        .chain(parts.map(|part| source(&part.from)))
+        .chain([
+            layout.version.as_ref().map(|version| version.at.clone()),
+            layout.created.clone(),
+        ])
+        .flatten()
+        .filter_map(|at| {
+            let name = at.strip_prefix("/properties/")?;
+            name.chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+                .then(|| name.to_owned())
+        })
+        .collect();
+    Vec::from_iter(names).join(",")
+}
+
+/// Where the parts of a record are; the caller finishes the section. Computed ones are templates of that kind.
+fn layout(section: &Section<'_>, computed: expr::Kind) -> Layout {
     let pointer = |key| section.get(key).and_then(|value| value.pointer(false));
     let named = |key| section.section(key).entries();
     Layout {
         id: pointer("id"),
-        key: section.get("key").and_then(|value| part(&value)),
+        key: section.get("key").and_then(|value| part(&value, computed)),
         version: section.get("version").and_then(|value| version(&value)),
         created: pointer("created"),
         fields: named("fields")
             .iter()
-            .filter_map(|(name, value)| Some((field_name(name, value)?, field(value)?)))
+            .filter_map(|(name, value)| Some((field_name(name, value)?, field(value, computed)?)))
             .collect(),
         refs: named("refs")
             .iter()
             .filter_map(|(kind, value)| {
                 check_name(value, kind).then_some(())?;
-                Some(((*kind).to_owned(), part(value)?))
+                Some(((*kind).to_owned(), part(value, computed)?))
             })
             .collect(),
     }
@@ -126,7 +166,7 @@ fn from<'a>(
             continue;
         };
         let many = inside.get("many").and_then(|value| value.pointer(false));
-        let layout = layout(&inside);
+        let layout = layout(&inside, expr::Kind::Inside);
         inside.finish(&[]);
         if layout.key.is_none() {
             inside.error(
@@ -143,7 +183,7 @@ fn from<'a>(
 }
 
 /// Links by record type; a list keeps only these of the preset's.
-fn links(section: &Section<'_>) -> BTreeMap<String, Shape> {
+fn links(section: &Section<'_>, properties: &str) -> BTreeMap<String, Shape> {
     let Some(value) = section.get("links") else {
         return BTreeMap::new();
     };
@@ -153,7 +193,10 @@ fn links(section: &Section<'_>) -> BTreeMap<String, Shape> {
             .iter()
             .filter_map(|(kind, value)| {
                 check_name(value, kind).then_some(())?;
-                Some(((*kind).to_owned(), shapes::shape(value, Purpose::Link)?))
+                Some((
+                    (*kind).to_owned(),
+                    shapes::shape(value, Purpose::Link, properties)?,
+                ))
             })
             .collect()
     };
@@ -180,16 +223,16 @@ fn links(section: &Section<'_>) -> BTreeMap<String, Shape> {
 }
 
 /// A business key.
-fn part(value: &Value<'_>) -> Option<Part> {
+fn part(value: &Value<'_>, computed: expr::Kind) -> Option<Part> {
     let section = value.section_or("at", POINTER)?;
-    let from = source(&section);
+    let from = source(&section, computed);
     let clean = clean(&section);
     section.finish(&[]);
     Some(Part { from: from?, clean })
 }
 
 /// `at` or `value`; what the user writes replaces the preset's other one.
-fn source(section: &Section<'_>) -> Option<Source> {
+fn source(section: &Section<'_>, computed: expr::Kind) -> Option<Source> {
     let (at, value) = (section.get("at"), section.get("value"));
     let (at, value) = match (at, value) {
         (Some(at), Some(value)) if at.is_own() && !value.is_own() => (Some(at), None),
@@ -198,7 +241,7 @@ fn source(section: &Section<'_>) -> Option<Source> {
     };
     match (at, value) {
         (Some(at), None) => at.pointer(false).map(Source::At),
-        (None, Some(value)) => value.expression(expr::Kind::Record).map(Source::Computed),
+        (None, Some(value)) => value.expression(computed).map(Source::Computed),
         (Some(_), Some(_)) => {
             section.error(
                 "both `at` and `value` are given",
@@ -295,9 +338,9 @@ const TYPES: &[(&str, Word)] = &[
     ("set", Word::Set),
 ];
 
-fn field(value: &Value<'_>) -> Option<Field> {
+fn field(value: &Value<'_>, computed: expr::Kind) -> Option<Field> {
     let section = value.section_or("at", POINTER)?;
-    let source = source(&section);
+    let source = source(&section, computed);
     let word = match section.get("type") {
         Some(value) => value.word(TYPES),
         None => Some(Word::Text),

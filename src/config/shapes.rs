@@ -41,20 +41,23 @@ const METHODS: &[(&str, &str)] = &[
     ("DELETE", "DELETE"),
 ];
 
-/// A shape; a text alone is its URL.
-pub(super) fn shape(value: &Value<'_>, purpose: Purpose) -> Option<Shape> {
+/// A shape; a text alone is its URL. `properties` is what `{{ properties }}` stands for.
+pub(super) fn shape(value: &Value<'_>, purpose: Purpose, properties: &str) -> Option<Shape> {
     let section = value.section_or("url", "a request such as { url = \"/orders/{{ id }}\" }")?;
-    let shape = read(&section, purpose);
+    let shape = read(&section, purpose, properties);
     section.finish(&[]);
     shape
 }
 
-fn read(section: &Section<'_>, purpose: Purpose) -> Option<Shape> {
+fn read(section: &Section<'_>, purpose: Purpose, properties: &str) -> Option<Shape> {
     const URL: &str = "a path on the system such as \"/orders/{{ id }}\"";
-    let url = section.require("url", URL).and_then(|value| path(&value));
-    let body = section
-        .get("body")
-        .and_then(|value| value.expression(Kind::Shape));
+    let url = section
+        .require("url", URL)
+        .and_then(|value| path(&value, properties));
+    let body = section.get("body").and_then(|value| {
+        let text = value.text("a template of the body")?;
+        value.reads(&with(text, properties), Kind::Shape)
+    });
     let method = match section.get("method") {
         Some(value) => value.word(METHODS),
         None => Some(purpose.method(body.is_some())),
@@ -81,6 +84,12 @@ fn read(section: &Section<'_>, purpose: Purpose) -> Option<Shape> {
         .get("items")
         .and_then(|value| value.boolean())
         .unwrap_or(purpose == Purpose::List);
+    let item = section.get("item").and_then(|value| {
+        if !items {
+            value.error("this belongs to an array of hits: items = true", None);
+        }
+        value.pointer(false)
+    });
     let statuses = |key, usual: &[u16]| match section.get(key) {
         Some(value) => statuses(&value).unwrap_or_default(),
         None => usual.to_vec(),
@@ -104,20 +113,43 @@ fn read(section: &Section<'_>, purpose: Purpose) -> Option<Shape> {
         format: format.unwrap_or(Format::Json),
         answer,
         items,
+        item: item.unwrap_or_default(),
         missing,
         exists,
     })
 }
 
 /// A path on the system, a template: an absolute URL would carry its credentials elsewhere.
-pub(super) fn path(value: &Value<'_>) -> Option<String> {
+pub(super) fn path(value: &Value<'_>, properties: &str) -> Option<String> {
     const EXPECTED: &str = "a path on the system such as \"/orders/{{ id }}\"";
     let text = value.text(EXPECTED)?;
     if !text.starts_with('/') || text.starts_with("//") || !one_line(text) {
         value.wrong(EXPECTED, None);
         return None;
     }
-    value.expression(Kind::Shape)
+    value.reads(&with(text, properties), Kind::Shape)
+}
+
+/// The text with the names of the properties that the map reads in place of `{{ properties }}`: they follow from the map, so
+/// that no request needs to know them.
+fn with(text: &str, properties: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        out.push_str(before);
+        match after.split_once("}}") {
+            Some((name, after)) if name.trim() == "properties" => {
+                out.push_str(properties);
+                rest = after;
+            }
+            _ => {
+                out.push_str("{{");
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A list of HTTP statuses.
@@ -135,9 +167,9 @@ fn statuses(value: &Value<'_>) -> Option<Vec<u16>> {
 }
 
 /// A listing.
-pub(super) fn listing(value: &Value<'_>) -> Option<Listing> {
+pub(super) fn listing(value: &Value<'_>, properties: &str) -> Option<Listing> {
     let section = value.section_or("url", "a listing such as { url = \"/orders\" }")?;
-    let shape = read(&section, Purpose::List);
+    let shape = read(&section, Purpose::List, properties);
     let paging = match section.get("paging") {
         Some(value) => paging(&value),
         None => Some(Paging::None),

@@ -481,6 +481,7 @@ fn a_record_says_how_it_is_asked_for_and_written() {
         format: Format::Json,
         answer: String::new(),
         items: false,
+        item: String::new(),
         missing: Vec::new(),
         exists: Vec::new(),
     };

@@ -40,19 +40,22 @@ pub const EVENT_NAMES: [&str; 8] = [
 /// The names that hook mappings know.
 pub const HOOK_NAMES: [&str; 2] = ["headers", "body"];
 
-/// The names that computed fields of a record map know.
-pub const RECORD_NAMES: [&str; 2] = ["data", "outer"];
+/// The names that a record's computed values know.
+pub const RECORD_NAMES: [&str; 1] = ["data"];
 
-/// The names that request shapes of a record map know.
+/// The names that the computed values of a record inside another one know.
+pub const INSIDE_NAMES: [&str; 2] = ["data", "outer"];
+
+/// The names that a request's shape knows.
 pub const SHAPE_NAMES: [&str; 8] = [
     "key", "id", "object", "kind", "fields", "json", "other", "since",
 ];
 
-/// The names that the narrowing of a listing knows.
-pub const SINCE_NAMES: [&str; 4] = ["object", "since", "since_seconds", "since_millis"];
+/// The names that the part of a listing's URL that narrows it knows.
+pub const SINCE_NAMES: [&str; 3] = ["since", "since_seconds", "since_millis"];
 
-/// The names that fields set by a path know: the event's, and the source record's fields.
-pub const SET_NAMES: [&str; 9] = [
+/// The names that a mapped path's `set` knows: those of an event, and the source record's fields.
+pub const MAPPING_NAMES: [&str; 9] = [
     "id", "source", "type", "subject", "time", "key", "ext", "data", "fields",
 ];
 
@@ -122,26 +125,29 @@ pub enum Kind {
     Template,
     /// A template over a vendor's request: a hook mapping.
     Hook,
-    /// A template over a record: a computed field or key.
+    /// A template over a record's JSON: a computed key or field.
     Record,
-    /// A template of a request shape: URL, header, body.
+    /// A template over the JSON of a record inside another one.
+    Inside,
+    /// A template over what a request's shape is filled with.
     Shape,
-    /// A template that narrows a listing.
+    /// A template over the time since which a listing is wanted.
     Since,
-    /// A template over an event and the record that it carries: a field set by a path.
-    Set,
+    /// A template over an event and the source record's fields: a mapped path's `set`.
+    Mapping,
 }
 
 impl Kind {
-    /// The names that such a text knows.
+    /// The names that it knows.
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::Expression | Self::Template => &EVENT_NAMES,
             Self::Hook => &HOOK_NAMES,
             Self::Record => &RECORD_NAMES,
+            Self::Inside => &INSIDE_NAMES,
             Self::Shape => &SHAPE_NAMES,
             Self::Since => &SINCE_NAMES,
-            Self::Set => &SET_NAMES,
+            Self::Mapping => &MAPPING_NAMES,
         }
     }
 }

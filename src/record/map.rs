@@ -181,6 +181,8 @@ pub struct Shape {
     pub answer: String,
     /// `answer` leads to an array: none is "not there", two are a conflict.
     pub items: bool,
+    /// JSON Pointer from an item of that array to the record; empty for the item itself.
+    pub item: String,
     /// Statuses that mean "not there".
     pub missing: Vec<u16>,
     /// Statuses that mean "exists already" (a create) or "done already" (a link): look again instead of failing.
