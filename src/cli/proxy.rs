@@ -63,8 +63,22 @@ fn block(server: Server, config: &Config) -> String {
         out.push_str(". Set it, then ask again.\n");
     }
     match server {
-        Server::Nginx => nginx(&mut out, &host, &prefix, &upstream, config.ingest.max_body, events),
-        Server::Caddy => caddy(&mut out, &host, &prefix, &upstream, config.ingest.max_body, events),
+        Server::Nginx => nginx(
+            &mut out,
+            &host,
+            &prefix,
+            &upstream,
+            config.ingest.max_body,
+            events,
+        ),
+        Server::Caddy => caddy(
+            &mut out,
+            &host,
+            &prefix,
+            &upstream,
+            config.ingest.max_body,
+            events,
+        ),
     }
     if !events {
         out.push_str(
@@ -111,7 +125,10 @@ location {matching} {{
     if events {
         place(&format!("= {prefix}/events"), "/events");
     }
-    out.insert_str(0, &format!("# Into the `server` block of {host} (nginx):\n"));
+    out.insert_str(
+        0,
+        &format!("# Into the `server` block of {host} (nginx):\n"),
+    );
 }
 
 fn caddy(out: &mut String, host: &str, prefix: &str, upstream: &str, body: usize, events: bool) {
@@ -198,7 +215,12 @@ mod tests {
             } else {
                 "@midwatch path /_midwatch/hooks/*\n"
             };
-            for part in [matcher, "uri strip_prefix /_midwatch", "max_size 262144", "reverse_proxy 127.0.0.1:7777 {"] {
+            for part in [
+                matcher,
+                "uri strip_prefix /_midwatch",
+                "max_size 262144",
+                "reverse_proxy 127.0.0.1:7777 {",
+            ] {
                 assert!(caddy.contains(part), "{part}: {caddy}");
             }
             for text in [nginx, caddy] {
@@ -213,7 +235,13 @@ mod tests {
     fn without_a_public_address_it_shows_an_example_and_at_the_root_nothing_is_stripped() {
         let none = block(Server::Nginx, &config("", ""));
         assert!(none.contains("site.public_url is not set") && none.contains(EXAMPLE));
-        let root = block(Server::Caddy, &config("public_url = \"https://hooks.example\"", ""));
-        assert!(!root.contains("strip_prefix") && root.contains("path /hooks/*"), "{root}");
+        let root = block(
+            Server::Caddy,
+            &config("public_url = \"https://hooks.example\"", ""),
+        );
+        assert!(
+            !root.contains("strip_prefix") && root.contains("path /hooks/*"),
+            "{root}"
+        );
     }
 }

@@ -133,7 +133,10 @@ fn list(only: Option<&str>, json: bool, context: &Context) -> anyhow::Result<u8>
     if let Some(name) = only
         && !config.systems.contains_key(name)
     {
-        anyhow::bail!("there is no system called {}", crate::visible::line(name, 60));
+        anyhow::bail!(
+            "there is no system called {}",
+            crate::visible::line(name, 60)
+        );
     }
     let mut rows = Vec::new();
     for (name, system) in &config.systems {

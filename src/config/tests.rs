@@ -98,7 +98,7 @@ fn sections_and_systems_are_read() {
     let hooks = config.systems["shop"].hooks.as_ref().unwrap();
     assert!(hooks.mapping.ping && hooks.mapping.ok_status == 200);
     assert_eq!(hooks.mapping.key, "{{ body.order_key }}");
-    assert!(hooks.mapping.id.contains("x-wc-webhook-topic"));
+    assert!(hooks.mapping.kind.contains("x-wc-webhook-topic"));
     let channel = &config.channels["webhook:pager"];
     assert!(channel.private && channel.name == "webhook:pager");
 }

@@ -20,7 +20,10 @@ impl Actions {
             return Err(refused);
         };
         let overview = self.overview().await?;
-        let row = overview.paths.iter().find(|row| row.removed && row.name == *path);
+        let row = overview
+            .paths
+            .iter()
+            .find(|row| row.removed && row.name == *path);
         Err(row.map_or(refused, |row| {
             super::refused(removed(path, row.counts.backlog()))
         }))
