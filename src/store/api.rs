@@ -23,11 +23,12 @@ use super::ledger::{HashKey, Lesson};
 use super::paths::Identity;
 use super::reader::{ReadError, Reader};
 use super::types::{
-    BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Started, StoreError,
-    Turn, Want,
+    AdoptPage, BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Started,
+    StoreError, Turn, Want,
 };
 use super::view::{
-    BatchRow, BatchState, Breaker, DifferenceRow, Pause, PollRow, RunRow, SenderRow,
+    AdoptionRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause, PollRow, RunRow,
+    SenderRow,
 };
 use super::work::Work;
 use super::writer::{Call, Fault, Job, Shared, Writer};
@@ -332,6 +333,49 @@ impl Store {
     /// sensitive or long.
     pub fn ledger_text(&self, value: &Value, sensitive: bool) -> String {
         self.inner.hash_key.text(value, sensitive)
+    }
+
+    /// Begins to adopt a record type from two systems, or finds what was begun: where each side's listing goes on.
+    pub async fn adopt_begin(
+        &self,
+        kind: String,
+        sides: [String; 2],
+    ) -> Result<[AdoptionRow; 2], StoreError> {
+        self.call(move |work| super::adoption::begin(work, &kind, &sides))
+            .await
+    }
+
+    /// Keeps a page of one side's listing and where it goes on, in one commit. Keeping a page twice changes nothing.
+    pub async fn adopt_page(&self, page: AdoptPage) -> Result<AdoptionRow, StoreError> {
+        let page = super::adoption::Page::of(page, &self.inner.hash_key);
+        self.call(move |work| super::adoption::page(work, &page))
+            .await
+    }
+
+    /// Matches the kept listings by key, a bounded part at a time, from `after` (none: the beginning; then
+    /// [`Matched::next`]). With `keep`, ids, versions and agreed values of what matches are learnt; without, only told.
+    pub async fn adopt_match(
+        &self,
+        kind: String,
+        sides: [String; 2],
+        after: Option<String>,
+        keep: bool,
+    ) -> Result<Matched, StoreError> {
+        self.call(move |work| super::adoption::matched(work, &kind, &sides, after.as_deref(), keep))
+            .await
+    }
+
+    /// Ends an adoption: the kept listings are let go.
+    pub async fn adopt_end(&self, kind: String, sides: [String; 2]) -> Result<(), StoreError> {
+        loop {
+            let (kind, sides) = (kind.clone(), sides.clone());
+            if !self
+                .call(move |work| super::adoption::end(work, &kind, &sides))
+                .await?
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Keeps what a vendor said of its webhook (all but `called`, which the store keeps itself, and `checked`, which is now),

@@ -99,6 +99,8 @@ pub(super) struct Lesson {
     id: Option<String>,
     version: Option<Version>,
     adopted: bool,
+    /// From a listing, which may be older than what was written since.
+    listed: bool,
     sent: Vec<(String, String)>,
     agreed: Vec<(String, String)>,
     joined: Vec<(String, String)>,
@@ -128,9 +130,28 @@ impl Lesson {
             id: learned.id,
             version: learned.version,
             adopted: learned.adopted,
+            listed: learned.adopted,
             joined: learned.joined,
             story: learned.story,
             delivery: learned.delivery,
+        }
+    }
+
+    /// Of a record that was listed, under a key and with agreed texts as the ledger keeps them.
+    pub(super) fn adopting(learned: Learned, agreed: Vec<(String, String)>) -> Self {
+        Self {
+            system: learned.system,
+            about: learned.about,
+            aliases: Vec::new(),
+            id: learned.id,
+            version: learned.version,
+            adopted: learned.adopted,
+            listed: true,
+            sent: Vec::new(),
+            agreed,
+            joined: Vec::new(),
+            story: learned.story,
+            delivery: None,
         }
     }
 }
@@ -226,8 +247,7 @@ pub(super) fn learn(work: &mut Work<'_>, lesson: &Lesson) -> Result<(), Fault> {
 fn hold(work: &Work<'_>, record: i64, lesson: &Lesson) -> rusqlite::Result<()> {
     let connection = work.connection;
     let mut version = lesson.version.clone();
-    if lesson.adopted && version.is_some() {
-        // A listing may be older than what was written since.
+    if lesson.listed && version.is_some() {
         let kept = connection
             .prepare_cached(
                 "SELECT version_kind, version FROM holding WHERE record = ?1 AND system = ?2",

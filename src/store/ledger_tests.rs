@@ -703,3 +703,137 @@ async fn a_database_of_the_first_schema_is_migrated_with_all_that_it_holds() {
     let claims = store.turn(vec![end], vec![want]).await.unwrap().claimed;
     assert_eq!(claims[0].delivery, DeliveryId(1024));
 }
+
+fn record(key: &str, id: &str, total: &str) -> AdoptRecord {
+    AdoptRecord {
+        key: key.into(),
+        id: Some(id.into()),
+        version: Some(Version::Number(3)),
+        fields: vec![
+            ("total".into(), Value::Text(total.into()), false),
+            ("email".into(), Value::Text(format!("{key}@x")), true),
+        ],
+    }
+}
+
+fn page(system: &str, found: Vec<AdoptRecord>, next: Option<&str>) -> AdoptPage {
+    AdoptPage {
+        kind: "order".into(),
+        system: system.into(),
+        found,
+        next: next.map(str::to_owned),
+        last: next.is_none(),
+    }
+}
+
+/// Matches everything that was listed.
+async fn matched(bed: &Bed, keep: bool) -> view::Matched {
+    let mut all = view::Matched::default();
+    let mut after = None;
+    loop {
+        let sides = ["shop".to_owned(), "crm".to_owned()];
+        let part = bed
+            .store
+            .adopt_match("order".into(), sides, after, keep)
+            .await
+            .unwrap();
+        all.matched += part.matched;
+        all.agreed += part.agreed;
+        all.differing.extend(part.differing);
+        all.only_first.extend(part.only_first);
+        all.only_second.extend(part.only_second);
+        all.twice.extend(part.twice);
+        after = part.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_adoption_goes_on_where_it_was_matches_by_key_and_done_twice_changes_nothing() {
+    let mut bed = Bed::new().await;
+    let sides = || ["shop".to_owned(), "crm".to_owned()];
+    let kind = || "order".to_owned();
+    let waiting = bed.order("1", None, "a@x").await;
+    let claim = bed.claim_one().await;
+    let wait = Next::Wait {
+        need: Need {
+            system: "crm".into(),
+            kind: "order".into(),
+            key: "100".into(),
+            until: Timestamp(i64::MAX),
+        },
+        reason: "waits".into(),
+    };
+    bed.settle(&claim, Class::Transient, wait).await;
+    bed.clock.advance(Duration::from_secs(1));
+    let mut shown = Vec::new();
+    for round in 0..2 {
+        bed.store.adopt_begin(kind(), sides()).await.unwrap();
+        let shop: Vec<AdoptRecord> = (100..400)
+            .map(|n| record(&n.to_string(), &format!("s{n}"), "1"))
+            .collect();
+        let first = page("shop", shop[..200].to_vec(), Some("page 2"));
+        bed.store.adopt_page(first).await.unwrap();
+        bed.restart().await;
+        let [first, second] = bed.store.adopt_begin(kind(), sides()).await.unwrap();
+        assert_eq!((first.next.as_deref(), first.seen), (Some("page 2"), 200));
+        assert_eq!((first.listed, second.next, second.seen), (None, None, 0));
+        // The end of the page before the break comes once more.
+        let rest = page("shop", shop[150..].to_vec(), None);
+        bed.store.adopt_page(rest).await.unwrap();
+        let crm = vec![
+            record("100", "c0", "1"),
+            record("101", "c1", "2"),
+            record("102", "c2", "1"),
+            record("102", "c3", "1"),
+            record("elsewhere", "c4", "1"),
+        ];
+        let row = bed.store.adopt_page(page("crm", crm, None)).await.unwrap();
+        assert_eq!((row.seen, row.listed), (4, Some(bed.clock.now())));
+        for keep in [false, true] {
+            let all = matched(&bed, keep).await;
+            assert_eq!((all.matched, all.agreed, all.only_first.len()), (2, 3, 297));
+            assert_eq!(all.only_second, ["elsewhere"]);
+            assert_eq!(all.twice, ["102"]);
+            let differs = view::AdoptDifference {
+                key: "101".into(),
+                field: "total".into(),
+                values: ["1".into(), "2".into()],
+            };
+            assert_eq!(all.differing, [differs]);
+            if round == 0 && !keep {
+                let known = bed.store.known("crm".into(), kind(), "100".into());
+                assert_eq!(known.await.unwrap().id, None, "only looked at");
+                assert_eq!(bed.state(waiting), State::Waiting);
+            }
+        }
+        bed.store.adopt_end(kind(), sides()).await.unwrap();
+        let reader = bed.store.reader().unwrap();
+        assert!(reader.adoptions().unwrap().is_empty());
+        let known = bed.store.known("crm".into(), kind(), "101".into());
+        let known = known.await.unwrap();
+        assert_eq!((known.id.as_deref(), known.adopted), (Some("c1"), true));
+        let names: Vec<&String> = known.fields.keys().collect();
+        assert_eq!(names, ["email"]);
+        let agreed = known.fields["email"].agreed.clone().unwrap().0;
+        assert!(agreed.starts_with('#'), "{agreed}");
+        shown.push((known.version, bed.lines("order", "100")));
+        assert!(
+            reader.story("order", "102", 1).unwrap().is_none(),
+            "nobody guesses"
+        );
+    }
+    assert_eq!(shown[0], shown[1]);
+    assert_eq!(
+        shown[0].1,
+        ["adopted: shop has it as s100", "adopted: crm has it as c0"]
+    );
+    assert_eq!(
+        bed.state(waiting),
+        State::Ready,
+        "what waited for it goes on"
+    );
+    bed.audit();
+}

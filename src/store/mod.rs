@@ -2,6 +2,7 @@
 
 mod accept;
 mod act;
+mod adoption;
 mod api;
 mod backup;
 mod batch;
@@ -38,6 +39,6 @@ mod tests;
 pub use api::Store;
 pub use reader::{Cursor, ReadError, Reader};
 pub use types::{
-    BatchOptions, Health, Incoming, LogEntry, MOST_ABOUT, OpenError, Options, Receipt, Route,
-    Started, StoreError, Turn, Want,
+    AdoptPage, AdoptRecord, BatchOptions, Health, Incoming, LogEntry, MOST_ABOUT, OpenError,
+    Options, Receipt, Route, Started, StoreError, Turn, Want,
 };

@@ -18,9 +18,9 @@ use super::stats::{HOUR, slot_of};
 use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
-    AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, Lock, LogRow,
-    NeedRow, Overview, PollRow, RecordRow, RunRow, SenderRow, Shadowed, Slot, Story, StrayRow,
-    WorkerRow,
+    AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, Lock,
+    LogRow, NeedRow, Overview, PollRow, RecordRow, RunRow, SenderRow, Shadowed, Slot, Story,
+    StrayRow, WorkerRow,
 };
 use crate::control::action::{Preview, Verdict};
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
@@ -388,6 +388,11 @@ impl Reader {
     /// Systems that send, and what their vendors say of the webhooks, by name.
     pub fn senders(&self) -> Result<Vec<SenderRow>, ReadError> {
         self.snapshot(super::senders::all)
+    }
+
+    /// Adoptions that were begun and not ended, one row for each side.
+    pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ReadError> {
+        self.snapshot(super::adoption::all)
     }
 
     /// How far the polling of a record type has come; none before its first run.

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::ids::{DeliveryId, EventId, PathId};
 use crate::queue::model::Claimed;
 use crate::record::ledger::About;
+use crate::record::value::{Value, Version};
 use crate::time::{Clock, Timestamp};
 
 use super::view::{BatchRow, Breaker, Pause, Severity};
@@ -208,6 +209,34 @@ pub struct LogEntry {
     pub delivery: Option<DeliveryId>,
     /// What happened.
     pub text: String,
+}
+
+/// A page of what a system lists, to be adopted.
+#[derive(Debug, Clone, Default)]
+pub struct AdoptPage {
+    /// The record type.
+    pub kind: String,
+    /// The system.
+    pub system: String,
+    /// Its records; one without a business key cannot be matched and is left out.
+    pub found: Vec<AdoptRecord>,
+    /// Where the next page is, in the listing's own words.
+    pub next: Option<String>,
+    /// It was the last page.
+    pub last: bool,
+}
+
+/// One record of such a page.
+#[derive(Debug, Clone, Default)]
+pub struct AdoptRecord {
+    /// Its business key.
+    pub key: String,
+    /// The id that the system gave it.
+    pub id: Option<String>,
+    /// How new it is.
+    pub version: Option<Version>,
+    /// Its fields: (name, value, sensitive).
+    pub fields: Vec<(String, Value, bool)>,
 }
 
 /// How a replay batch runs.

@@ -9,7 +9,10 @@ use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::About;
 use crate::time::Timestamp;
 
-pub use records::{HoldingRow, NeedRow, PollRow, RecordRow, SenderRow, Shadowed, Story, StoryLine};
+pub use records::{
+    AdoptDifference, AdoptionRow, HoldingRow, Matched, NeedRow, PollRow, RecordRow, SenderRow,
+    Shadowed, Story, StoryLine,
+};
 
 /// Exact numbers of deliveries by state, kept by the writer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -140,3 +140,50 @@ pub struct PollRow {
     /// Why the last run failed.
     pub error: Option<String>,
 }
+
+/// How far the adoption of one side has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AdoptionRow {
+    /// The record type.
+    pub kind: String,
+    /// The system.
+    pub system: String,
+    /// When it was begun.
+    pub started: Timestamp,
+    /// Where its listing goes on; none at the beginning and at the end.
+    pub next: Option<String>,
+    /// Records kept so far, by different keys.
+    pub seen: u64,
+    /// When the last page was kept: the listing is whole.
+    pub listed: Option<Timestamp>,
+}
+
+/// What a part of two listings showed when they were matched by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Matched {
+    /// Where to go on; none when all keys were looked at.
+    pub next: Option<String>,
+    /// Keys on both sides, once each.
+    pub matched: u64,
+    /// Fields that are equal on both.
+    pub agreed: u64,
+    /// Fields that are on both and differ.
+    pub differing: Vec<AdoptDifference>,
+    /// Keys on the first side only.
+    pub only_first: Vec<String>,
+    /// Keys on the second side only.
+    pub only_second: Vec<String>,
+    /// Keys that two records of one side carry: nobody can say which is meant.
+    pub twice: Vec<String>,
+}
+
+/// A field that differs between two systems. Values are canonical texts, or keyed hashes where sensitive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AdoptDifference {
+    /// The record's key.
+    pub key: String,
+    /// The field.
+    pub field: String,
+    /// The first side's value and the second's.
+    pub values: [String; 2],
+}
