@@ -33,15 +33,32 @@ pub(super) fn hooks(section: &Section<'_>, base: &Path, public_url: bool) -> Opt
     let mapping = recipe
         .as_ref()
         .map(|(_, mapping)| mapping_of(&event, mapping.clone()));
-    section.finish(&[("watch", "checks of the vendor's webhook")]);
+    let exclude = section.get("exclude").map(|value| excluded(&value));
+    let watch = section
+        .get("watch")
+        .and_then(|value| value.boolean())
+        .unwrap_or(false);
+    section.finish(&[]);
     let (recipe, _) = recipe?;
     Some(Hooks {
         recipe,
         secrets: secrets?,
         mapping: mapping?,
-        exclude: Vec::new(),
-        watch: false,
+        exclude: exclude.unwrap_or_default(),
+        watch,
     })
+}
+
+/// JSON Pointers into the body.
+fn excluded(value: &Value<'_>) -> Vec<String> {
+    let Some(items) = value.items() else {
+        value.wrong("a list of JSON Pointers such as [\"/attempt\"]", None);
+        return Vec::new();
+    };
+    items
+        .iter()
+        .filter_map(|item| item.pointer(false))
+        .collect()
 }
 
 /// `hooks.event` over the recipe's own mapping.

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+mod auth;
 mod channels;
 pub mod diagnostic;
 mod expression;

@@ -150,7 +150,7 @@ fn side(section: &Section<'_>, systems: &Named<System>) -> Option<JobSide> {
         });
     let list = section
         .require("list", "the listing's path such as \"/orders\"")
-        .and_then(|value| list(&value));
+        .and_then(|value| value.path());
     let items = match section.get("items") {
         Some(value) => value.pointer(true),
         None => Some(String::new()),
@@ -173,19 +173,6 @@ fn side(section: &Section<'_>, systems: &Named<System>) -> Option<JobSide> {
         key: key?,
         updated: updated?,
     })
-}
-
-/// A path on the system: an absolute URL would carry its credentials elsewhere.
-fn list(value: &Value<'_>) -> Option<String> {
-    const EXPECTED: &str = "a path on the system such as \"/orders?per_page=100\"";
-    let text = value.text(EXPECTED)?;
-    let good = text.starts_with('/')
-        && !text.starts_with("//")
-        && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    if !good {
-        value.wrong(EXPECTED, None);
-    }
-    good.then(|| text.to_owned())
 }
 
 fn field(name: &str, value: &Value<'_>) -> Option<JobField> {

@@ -81,6 +81,7 @@ pub(super) fn config<'a>(
     let limits = limits(&root.section("limits"));
     let around = systems::Surroundings {
         base: &base,
+        database: &site.database,
         public_url: site.public_url.is_some(),
         presets,
     };

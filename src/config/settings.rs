@@ -218,36 +218,45 @@ fn url<'a>(value: &Value<'a>) -> Option<(String, Value<'a>)> {
 
 /// A header of requests: its value is a template of that kind.
 pub(super) fn header(name: &str, value: &Value<'_>, kind: Kind) -> Option<(String, String)> {
-    if !is_header_name(name) {
-        value.problems.error(
-            value.key_at,
-            &value.path,
-            "this is no name of an HTTP header",
-            None,
-            None,
-        );
-        return None;
-    }
-    let lower = name.to_ascii_lowercase();
-    if let Some((_, why)) = FORBIDDEN_HEADERS
-        .iter()
-        .find(|(header, _)| *header == lower)
-    {
-        value.problems.error(
-            value.key_at,
-            &value.path,
-            "this header cannot be set here",
-            None,
-            Some((*why).to_owned()),
-        );
-        return None;
-    }
+    may_be_set(name, value).then_some(())?;
     let text = value.expression(kind)?;
     if !one_line(&text) {
         value.wrong("one line of text", None);
         return None;
     }
     Some((name.to_owned(), text))
+}
+
+/// A header of every request to a system: its value is a text.
+pub(super) fn fixed_header(name: &str, value: &Value<'_>) -> Option<(String, String)> {
+    may_be_set(name, value).then_some(())?;
+    let text = value.filled("one line of text")?;
+    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        value.wrong("one line of plain text", None);
+        return None;
+    }
+    Some((name.to_owned(), text.to_owned()))
+}
+
+/// The name is a header's, and of one that is nobody else's business.
+fn may_be_set(name: &str, value: &Value<'_>) -> bool {
+    let refuse = |message: &str, suggestion: Option<String>| {
+        value
+            .problems
+            .error(value.key_at, &value.path, message, None, suggestion);
+        false
+    };
+    if !is_header_name(name) {
+        return refuse("this is no name of an HTTP header", None);
+    }
+    let lower = name.to_ascii_lowercase();
+    match FORBIDDEN_HEADERS
+        .iter()
+        .find(|(header, _)| *header == lower)
+    {
+        Some((_, why)) => refuse("this header cannot be set here", Some((*why).to_owned())),
+        None => true,
+    }
 }
 
 /// No line break or other control character but a tab.

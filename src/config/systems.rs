@@ -2,20 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::auth;
 use super::hooks;
-use super::model::{Auth, System};
+use super::model::{Auth, Hooks, LimitHeaders, ResetUnit, System, Trust, Webhooks};
 use super::presets::{self, Opened};
 use super::reader::{Section, Value};
 use super::records;
 use super::sections::Named;
+use super::settings::fixed_header;
+use super::shapes::{self, Purpose};
 use super::suggest::{alternatives, did_you_mean};
-use super::values::{check_name, is_private};
+use super::values::{DAY, check_name, check_reference, is_private};
+use crate::record::map::RecordMap;
 
 /// What systems refer to.
 pub(super) struct Surroundings<'a, 's> {
     /// The folder that secrets are relative to.
     pub(super) base: &'s Path,
+    /// The database, beside which tokens are kept.
+    pub(super) database: &'s Path,
     /// `site.public_url` is known.
     pub(super) public_url: bool,
     /// The presets that this file names.
@@ -66,18 +74,35 @@ fn system<'a>(section: Section<'a>, name: &str, around: &Surroundings<'a, '_>) -
         .unwrap_or(false);
     let auth = section
         .get("auth")
-        .and_then(|value| auth(&value, base))
+        .filter(Value::is_own)
+        .and_then(|value| {
+            let around = auth::Around {
+                base,
+                database: around.database,
+                private,
+            };
+            auth::auth(&value, &around)
+        })
         .unwrap_or(Auth::None);
     let url = section.get("url").and_then(|value| {
         let url = value.base_url()?;
         check_address(&value, &url, private, &auth);
         Some(url)
     });
+    let webhooks = section
+        .get("webhooks")
+        .and_then(|value| value.section())
+        .and_then(|webhooks| vendors_webhooks(&webhooks));
     // A preset's hooks are there only where the user has a secret for them.
-    let hooks = section.get("hooks").filter(Value::is_own);
+    let written = section.get("hooks").filter(Value::is_own);
+    let hooks = written.as_ref().and_then(Value::section).and_then(|hooks| {
+        let read = hooks::hooks(&hooks, base, around.public_url)?;
+        check_watch(&hooks, &read, around, url.as_deref(), webhooks.as_ref());
+        Some(read)
+    });
     let accepts_events = section.get("accepts_events").and_then(|value| {
         let accepts = value.boolean()?;
-        if hooks.is_none() {
+        if written.is_none() {
             value.warning(
                 "a system without hooks takes part in POST /events anyway",
                 Some("remove this line".to_owned()),
@@ -85,21 +110,195 @@ fn system<'a>(section: Section<'a>, name: &str, around: &Surroundings<'a, '_>) -
         }
         Some(accepts)
     });
+    let records = records::records(&section.section("records"), name);
+    let poll = section
+        .get("poll")
+        .and_then(|value| value.section())
+        .map(|poll| polled(&poll, name, &records))
+        .unwrap_or_default();
+    let trusts = [("event", Trust::Event), ("refetch", Trust::Refetch)];
     let system = System {
+        name: name.to_owned(),
         url,
         auth,
         private,
-        preset,
         limit: section.get("limit").and_then(|value| value.rate_limit()),
-        hooks: hooks
-            .and_then(|value| value.section())
-            .and_then(|hooks| hooks::hooks(&hooks, base, around.public_url)),
+        hooks,
         accepts_events: accepts_events.unwrap_or(false),
-        records: records::records(&section.section("records"), name),
-        ..System::new(name)
+        preset,
+        trust: section
+            .get("trust")
+            .and_then(|value| value.word(&trusts))
+            .unwrap_or_default(),
+        poll,
+        limit_headers: section
+            .get("limit_headers")
+            .and_then(|value| value.section())
+            .and_then(|headers| limit_headers(&headers)),
+        sign: section.get("sign").and_then(|value| value.secret(base)),
+        headers: section
+            .section("headers")
+            .entries()
+            .iter()
+            .filter_map(|(name, value)| fixed_header(name, value))
+            .collect(),
+        webhooks,
+        status: section.get("status").and_then(|value| status(&value)),
+        probe: section.get("probe").and_then(|value| value.path()),
+        records,
     };
     section.finish(&[]);
+    if system.trust == Trust::Refetch {
+        check_refetch(&section, &system);
+    }
     system
+}
+
+/// Where the hint leads: whatever carries records must say which one changed, and be readable.
+fn check_refetch(section: &Section<'_>, system: &System) {
+    let Some(value) = section.get("trust") else {
+        return;
+    };
+    let carriers = system.records.values().filter(|map| !map.events.is_empty());
+    for map in carriers {
+        let place = format!("systems.{}.records.{}", system.name, map.kind);
+        if map.read.is_none() {
+            value.error(
+                &format!("{place} has no `read`, so that it cannot be read again"),
+                Some("add one: a request by `{{ id }}`; or use trust = \"event\"".to_owned()),
+            );
+        } else if map.layout.id.is_none() {
+            value.error(
+                &format!("{place} has no `id`: the hint does not say which record changed"),
+                Some("add id = \"/...\", a JSON Pointer".to_owned()),
+            );
+        }
+    }
+}
+
+/// `poll = { order = "5m" }`.
+fn polled(
+    section: &Section<'_>,
+    system: &str,
+    records: &BTreeMap<String, Arc<RecordMap>>,
+) -> Vec<(String, Duration)> {
+    let mut all = Vec::new();
+    for (kind, value) in section.entries() {
+        let known = records.keys().map(String::as_str);
+        let what = format!("record type of systems.{system}");
+        if !check_reference(&value, &what, kind, known) {
+            continue;
+        }
+        let place = format!("systems.{system}.records.{kind}");
+        match records.get(kind).and_then(|map| map.list.as_ref()) {
+            None => value.error(
+                &format!("{place} has no `list` to ask"),
+                Some("add one: a request that lists such records".to_owned()),
+            ),
+            Some(list) if list.since.is_none() => value.error(
+                &format!("{place}.list has no `since`: all records would be fetched each time"),
+                Some("add one, such as since = \"updated_after={{ since }}\"".to_owned()),
+            ),
+            Some(_) => {}
+        }
+        if let Some(every) = value.duration(Duration::from_secs(10)..=DAY * 31) {
+            all.push((kind.to_owned(), every));
+        }
+    }
+    all
+}
+
+fn limit_headers(section: &Section<'_>) -> Option<LimitHeaders> {
+    let units = [
+        ("s", ResetUnit::Seconds),
+        ("ms", ResetUnit::Millis),
+        ("unix", ResetUnit::UnixSeconds),
+    ];
+    let name = |value: Value<'_>| Some(value.header_name()?.to_ascii_lowercase());
+    let remaining = section
+        .require(
+            "remaining",
+            "the header that says how many requests are left",
+        )
+        .and_then(name);
+    let reset = section.get("reset").map(name);
+    let reset_unit = section
+        .get("reset_unit")
+        .and_then(|value| value.word(&units));
+    section.finish(&[]);
+    Some(LimitHeaders {
+        remaining: remaining?,
+        reset: match reset {
+            Some(reset) => Some(reset?),
+            None => None,
+        },
+        reset_unit: reset_unit.unwrap_or(ResetUnit::Seconds),
+    })
+}
+
+/// How the vendor lists and enables its webhooks.
+fn vendors_webhooks(section: &Section<'_>) -> Option<Webhooks> {
+    let list = section
+        .require("list", "a request that lists the vendor's webhooks")
+        .and_then(|value| shapes::shape(&value, Purpose::List, ""));
+    let pointer = |key, what| {
+        section
+            .require(key, what)
+            .and_then(|value| value.pointer(false))
+    };
+    let id = pointer("id", "a JSON Pointer to a webhook's id");
+    let address = pointer("address", "a JSON Pointer to the address that it calls");
+    let state = pointer("state", "a JSON Pointer to its state");
+    let enabled = section
+        .require("enabled", "the state that means enabled")
+        .and_then(|value| value.filled("the state that means enabled, as text"));
+    let enable = match section.get("enable") {
+        Some(value) => shapes::shape(&value, Purpose::Link, "").map(Some),
+        None => Some(None),
+    };
+    section.finish(&[]);
+    Some(Webhooks {
+        list: list?,
+        id: id?,
+        address: address?,
+        state: state?,
+        enabled: enabled?.to_owned(),
+        enable: enable?,
+    })
+}
+
+/// Watching asks the vendor: it must be known how, and where.
+fn check_watch(
+    section: &Section<'_>,
+    hooks: &Hooks,
+    around: &Surroundings<'_, '_>,
+    url: Option<&str>,
+    webhooks: Option<&Webhooks>,
+) {
+    let Some(value) = section.get("watch").filter(|_| hooks.watch) else {
+        return;
+    };
+    if webhooks.is_none() {
+        value.error(
+            "nothing says how this system's webhooks are listed",
+            Some("add `webhooks`, or remove `watch`".to_owned()),
+        );
+    } else if url.is_none() {
+        value.error("this system has no `url` to ask", None);
+    } else if !around.public_url {
+        value.warning(
+            "the address that the vendor calls is unknown, so that only the path of its webhooks is compared",
+            Some("set site.public_url".to_owned()),
+        );
+    }
+}
+
+/// The vendor's status page, which is asked without credentials.
+fn status(value: &Value<'_>) -> Option<String> {
+    const EXPECTED: &str = "an absolute URL such as \"https://status.vendor.example\"";
+    let text = value.filled(EXPECTED)?;
+    value.absolute_url(text, EXPECTED)?;
+    Some(text.to_owned())
 }
 
 /// What would be refused at the first request is refused here.
@@ -117,79 +316,5 @@ fn check_address(value: &Value<'_>, url: &str, private: bool, auth: &Auth) {
             "credentials travel unencrypted over http://",
             Some("use https://".to_owned()),
         );
-    }
-}
-
-/// `{ bearer = SECRET }`, `{ basic = [SECRET, SECRET] }` or `{ header = NAME, value = SECRET }`.
-fn auth(value: &Value<'_>, base: &Path) -> Option<Auth> {
-    const EXPECTED: &str = "one of { bearer = \"file:PATH\" }, { basic = [\"file:USER\", \"file:PASSWORD\"] } and \
-                            { header = \"X-Api-Key\", value = \"file:PATH\" }";
-    if !value.is_table() {
-        let message = format!("found {}", value.kind());
-        value
-            .problems
-            .error(value.at, &value.path, &message, Some(EXPECTED), None);
-        return None;
-    }
-    let section = value.section()?;
-    let bearer = section.get("bearer");
-    let basic = section.get("basic");
-    let header = section.get("header");
-    let secret = section.get("value");
-    section.finish(&[
-        ("oauth", "OAuth credentials"),
-        ("oauth2", "OAuth credentials"),
-    ]);
-    match (bearer, basic, header, secret) {
-        (Some(token), None, None, None) => Some(Auth::Bearer(token.secret(base)?)),
-        (None, Some(pair), None, None) => {
-            let secrets = pair.secrets("[\"file:USER\", \"file:PASSWORD\"]", base)?;
-            if let [user, password] = secrets.as_slice() {
-                return Some(Auth::Basic(user.clone(), password.clone()));
-            }
-            pair.problems.error(
-                pair.at,
-                &pair.path,
-                "not a user and a password",
-                Some("[\"file:USER\", \"file:PASSWORD\"]"),
-                None,
-            );
-            None
-        }
-        (None, None, Some(name), Some(secret)) => {
-            let (name, secret) = (name.header_name(), secret.secret(base));
-            Some(Auth::Header(name?, secret?))
-        }
-        (None, None, Some(_), None) => {
-            section.error(
-                "`header` has no `value`",
-                Some(format!("expected {EXPECTED}")),
-            );
-            None
-        }
-        (None, None, None, Some(_)) => {
-            section.error(
-                "`value` has no `header`",
-                Some(format!("expected {EXPECTED}")),
-            );
-            None
-        }
-        (None, None, None, None) => {
-            // An unknown key inside has been reported; an empty table has not.
-            if section.entries().is_empty() {
-                section.error(
-                    "no way of authentication is given",
-                    Some(format!("expected {EXPECTED}")),
-                );
-            }
-            None
-        }
-        _ => {
-            section.error(
-                "more than one way of authentication is given",
-                Some(format!("expected {EXPECTED}")),
-            );
-            None
-        }
     }
 }

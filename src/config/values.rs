@@ -200,6 +200,19 @@ impl<'a> Value<'a> {
         Some(text.trim_end_matches('/').to_owned())
     }
 
+    /// A path on a system, with its query: an absolute URL would carry the system's credentials elsewhere.
+    pub(super) fn path(&self) -> Option<String> {
+        const EXPECTED: &str = "a path on the system such as \"/orders?per_page=100\"";
+        let text = self.text(EXPECTED)?;
+        let good = text.starts_with('/')
+            && !text.starts_with("//")
+            && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if !good {
+            self.wrong(EXPECTED, None);
+        }
+        good.then(|| text.to_owned())
+    }
+
     /// Parses an absolute URL and refuses what must not be in one.
     pub(super) fn absolute_url(&self, text: &str, expected: &str) -> Option<reqwest::Url> {
         let scheme = text.starts_with("https://") || text.starts_with("http://");

@@ -77,8 +77,12 @@ impl Intake {
                 Routing::Hold(reason) => (Vec::new(), Some(reason)),
             },
         };
+        let system = runtime.config.systems.get(&event.source);
+        let exclude = system
+            .and_then(|system| system.hooks.as_ref())
+            .map_or(&[][..], |hooks| &hooks.exclude);
         Incoming {
-            digest: digest::of(&event),
+            digest: digest::of(&event, exclude),
             about: Vec::new(),
             event,
             routes,
