@@ -138,3 +138,43 @@ async fn the_wal_stays_below_its_cap_while_readers_come_and_go() {
         start.elapsed()
     );
 }
+
+#[tokio::test]
+async fn what_could_not_be_learnt_leaves_no_trace_and_what_waits_for_it_goes_on_later() {
+    use crate::queue::model::{Class, Need, Next};
+    use crate::record::ledger::{About, Learned};
+    let bed = Bed::new().await;
+    let id = bed.accept("a", None).await;
+    let claim = bed.claim(1).await.remove(0);
+    let need = Need {
+        system: "crm".into(),
+        kind: "contact".into(),
+        key: "a@x".into(),
+        until: crate::time::Timestamp(i64::MAX),
+    };
+    let reason = "waits".to_owned();
+    bed.settle(&claim, Class::Transient, Next::Wait { need, reason })
+        .await;
+    bed.clock.advance(Duration::from_secs(1));
+    let learned = Learned {
+        system: "crm".into(),
+        about: About {
+            kind: "contact".into(),
+            key: "a@x".into(),
+        },
+        id: Some("9001".into()),
+        ..Learned::default()
+    };
+    bed.store.execute("PRAGMA query_only = ON").await.unwrap();
+    let error = bed.store.learn(learned.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused(_)), "{error}");
+    assert_eq!(bed.state(id), State::Waiting);
+    let known = bed
+        .store
+        .known("crm".into(), "contact".into(), "a@x".into());
+    assert_eq!(known.await.unwrap().id, None);
+    until(&bed.store, |health| *health == Health::Good).await;
+    bed.store.learn(learned).await.unwrap();
+    assert_eq!(bed.state(id), State::Ready);
+    bed.audit();
+}

@@ -1,5 +1,6 @@
-//! The store against a model: any sequence of accepts, claims, settles (also late ones), crashes, replays and cancellations
-//! keeps commit order inside a key, lets at most one of a key run, honours fences, and keeps the counters exact.
+//! The store against a model: any sequence of accepts, claims, settles (also late ones), waits for records, what is learnt
+//! of them, deadlines, crashes, replays and cancellations keeps commit order inside a key, lets at most one of a key run,
+//! honours fences, strands nothing, and keeps the counters exact.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,7 +11,9 @@ use super::tests::{Bed, dead, line, settlement};
 use super::*;
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
-use crate::queue::model::{Claimed, Class, Next, State};
+use crate::queue::model::{Claimed, Class, Need, Next, Request, State};
+use crate::record::ledger::{About, Learned};
+use crate::time::Timestamp;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -21,6 +24,8 @@ enum Step {
     Crash,
     Replay { which: usize },
     Cancel { which: usize },
+    Learn { record: u8, alias: Option<u8> },
+    Expire,
     Wait,
 }
 
@@ -28,11 +33,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => proptest::option::weighted(0.8, 0u8..3).prop_map(|key| Step::Accept { key }),
         3 => (1usize..5).prop_map(|count| Step::Claim { count }),
-        5 => (0usize..8, 0u8..4).prop_map(|(which, end)| Step::Settle { which, end }),
+        6 => (0usize..8, 0u8..10).prop_map(|(which, end)| Step::Settle { which, end }),
         1 => (0usize..8).prop_map(|which| Step::LateSettle { which }),
         1 => Just(Step::Crash),
         1 => (0usize..12).prop_map(|which| Step::Replay { which }),
         1 => (0usize..12).prop_map(|which| Step::Cancel { which }),
+        1 => (0u8..3, proptest::option::weighted(0.2, 0u8..3)).prop_map(|(record, alias)| Step::Learn { record, alias }),
+        1 => Just(Step::Expire),
         1 => Just(Step::Wait),
     ]
 }
@@ -70,7 +77,7 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                     let elder_open = before.iter().any(|(id, state)| {
                         *id < claim.delivery
                             && model.keys.get(id) == Some(key)
-                            && !matches!(state, State::Delivered | State::Cancelled)
+                            && !is_closed(*state)
                     });
                     assert!(
                         !elder_open,
@@ -94,7 +101,31 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
             let (class, next) = match end {
                 0 | 1 => (Class::Delivered, Next::Delivered),
                 2 => (Class::Transient, Next::Retry { due }),
-                _ => (Class::Rejected, dead()),
+                3 => (Class::Rejected, dead()),
+                4 => (
+                    Class::Rejected,
+                    Next::Review {
+                        reason: "two hits".into(),
+                    },
+                ),
+                5 => (
+                    Class::Delivered,
+                    Next::Superseded {
+                        reason: "older".into(),
+                    },
+                ),
+                6 => (Class::Delivered, shadowed()),
+                record => (Class::Transient, wait(record - 7, due)),
+            };
+            let expected: &[State] = match &next {
+                Next::Delivered => &[State::Delivered],
+                Next::Retry { .. } => &[State::Ready, State::Waiting],
+                Next::Dead { .. } => &[State::Dead],
+                // Ready where the id was learnt while it ran; then an elder may go first.
+                Next::Wait { .. } => &[State::Waiting, State::Ready],
+                Next::Review { .. } => &[State::Held],
+                Next::Superseded { .. } => &[State::Superseded],
+                Next::Shadowed { .. } => &[State::Shadowed],
             };
             let turn = bed
                 .store
@@ -102,6 +133,8 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                 .await
                 .unwrap();
             assert_eq!(turn.late, 0);
+            let state = states(bed)[&claim.delivery];
+            assert!(expected.contains(&state), "{state}, not {expected:?}");
             model.settled.push(claim);
         }
         Step::LateSettle { which } => {
@@ -128,6 +161,7 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
         Step::Replay { which } => {
             let Some(id) = model.pick(which) else { return };
             let state = states(bed)[&id];
+            let needs = needing(bed).contains(&id);
             let filter = Filter {
                 ids: vec![id],
                 ..Filter::default()
@@ -145,7 +179,7 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                 .unwrap();
             bed.store.release(batch.id, 10).await.unwrap();
             let after = states(bed)[&id];
-            if matches!(state, State::Running | State::Waiting) {
+            if state == State::Running || (state == State::Waiting && !needs) {
                 assert_eq!(after, state, "what is under way is left alone");
             } else {
                 assert!(
@@ -175,9 +209,77 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                 (may, may || before == State::Cancelled)
             );
         }
+        Step::Learn { record, alias } => {
+            let before = states(bed);
+            bed.store
+                .learn(Learned {
+                    system: "crm".into(),
+                    about: about(record),
+                    aliases: alias.map(|alias| about(alias).key).into_iter().collect(),
+                    id: Some("9001".into()),
+                    ..Learned::default()
+                })
+                .await
+                .unwrap();
+            for (id, after) in states(bed) {
+                let moved = (before[&id], after) == (State::Waiting, State::Ready);
+                assert!(moved || before[&id] == after, "{id} became {after}");
+            }
+        }
+        Step::Expire => {
+            let before = needing(bed).len() as u64;
+            let held = bed.store.expire_needs().await.unwrap();
+            assert_eq!(needing(bed).len() as u64, before - held);
+        }
         Step::Wait => bed.clock.advance(Duration::from_secs(6)),
     }
     bed.audit();
+}
+
+/// It neither blocks its key nor runs again by itself.
+fn is_closed(state: State) -> bool {
+    matches!(
+        state,
+        State::Delivered | State::Cancelled | State::Superseded | State::Shadowed
+    )
+}
+
+fn about(record: u8) -> About {
+    About {
+        kind: "contact".into(),
+        key: format!("c{record}"),
+    }
+}
+
+fn wait(record: u8, until: Timestamp) -> Next {
+    Next::Wait {
+        need: Need {
+            system: "crm".into(),
+            kind: "contact".into(),
+            key: about(record).key,
+            until,
+        },
+        reason: "waits".into(),
+    }
+}
+
+fn shadowed() -> Next {
+    Next::Shadowed {
+        request: Request {
+            method: "POST".into(),
+            url: "http://a/x".into(),
+            headers: vec![],
+            body: "{}".into(),
+            key: "k".into(),
+        },
+        reason: "would create".into(),
+    }
+}
+
+fn needing(bed: &Bed) -> Vec<DeliveryId> {
+    let reader = bed.store.reader().unwrap();
+    let needs = reader.needs(&Filter::default(), 1000).unwrap();
+    needs.into_iter().map(|need| need.delivery).collect()
 }
 
 fn states(bed: &Bed) -> BTreeMap<DeliveryId, State> {
@@ -202,7 +304,9 @@ proptest! {
             for step in steps {
                 apply(&mut bed, &mut model, step).await;
             }
-            // In the end everything that is not blocked by a dead elder can be delivered.
+            // In the end everything that is not blocked by a dead or held elder can be delivered.
+            bed.clock.advance(Duration::from_secs(6));
+            bed.store.expire_needs().await.unwrap();
             for _ in 0..200 {
                 for claim in std::mem::take(&mut model.running) {
                     bed.store.turn(vec![settlement(&claim, Class::Delivered, Next::Delivered)], vec![]).await.unwrap();
@@ -216,8 +320,8 @@ proptest! {
             let end = states(&bed);
             for (id, state) in &end {
                 let key = model.keys.get(id);
-                let blocked = end.iter().any(|(other, s)| other < id && key.is_some() && model.keys.get(other) == key && *s == State::Dead);
-                assert!(state.is_settled() || (*state == State::Waiting && blocked), "{id} is stuck {state}: {end:?}");
+                let blocked = end.iter().any(|(other, s)| other < id && key.is_some() && model.keys.get(other) == key && matches!(s, State::Dead | State::Held));
+                assert!(state.is_settled() || *state == State::Held || (*state == State::Waiting && blocked), "{id} is stuck {state}: {end:?}");
             }
         });
     }

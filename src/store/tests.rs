@@ -136,9 +136,18 @@ impl Bed {
             .state
     }
 
-    /// The exact counters agree with the rows.
+    /// The exact counters agree with the rows; only what waits has a need; what waits has a reason to.
     pub(super) fn audit(&self) {
         let connection = rusqlite::Connection::open(self.dir.path().join("m.db")).unwrap();
+        for wrong in [
+            "SELECT count(*) FROM need n LEFT JOIN delivery d ON d.id = n.delivery WHERE d.state IS NOT 2",
+            "SELECT count(*) FROM delivery d WHERE state = 2 AND id NOT IN (SELECT delivery FROM need) AND NOT EXISTS (
+               SELECT 1 FROM delivery o WHERE o.path = d.path AND o.order_key = d.order_key AND o.open = 1 AND o.id <> d.id
+               AND (o.id < d.id OR o.state IN (0, 1)))",
+        ] {
+            let count: i64 = connection.query_row(wrong, [], |row| row.get(0)).unwrap();
+            assert_eq!(count, 0, "{wrong}");
+        }
         let mut rows: Vec<(i64, i64, i64)> = connection
             .prepare("SELECT path, state, count(*) FROM delivery GROUP BY path, state")
             .unwrap()
