@@ -15,8 +15,10 @@ use crate::watch::{Trouble, path_state, worker_state, wrong_now};
 /// Says how things stand: exit code 0 all is well, 1 a warning, 2 critical, 3 it cannot be read.
 ///
 /// With --json one object: severity (ok, warning, critical), wrong (severity, about, words, path, job, runbook), and
-/// overview: at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered, pause, breaker,
-/// minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, log, foreign_host,
+/// overview: at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered, shadow, live_at, needing,
+/// pause, breaker,
+/// minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
+/// checked, state, address, hook, error), polls (system, kind, mark, run, seen, error), log, foreign_host,
 /// trouble, unreadable, config (its hash, 16 hex digits); times in milliseconds since 1970, durations in milliseconds.
 #[derive(Debug, clap::Args)]
 pub struct Args {

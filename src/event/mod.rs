@@ -51,6 +51,8 @@ pub enum Origin {
     Http,
     /// `POST /hooks/{source}`, signature verified.
     Hook,
+    /// Asked for by listing what changed.
+    Poll,
     /// `midwatch send`.
     Send,
     /// midwatch itself (escalations, repairs).
@@ -63,6 +65,7 @@ impl Origin {
         match self {
             Self::Http => "http",
             Self::Hook => "hook",
+            Self::Poll => "poll",
             Self::Send => "send",
             Self::Internal => "internal",
         }
@@ -73,6 +76,7 @@ impl Origin {
         match word {
             "http" => Self::Http,
             "hook" => Self::Hook,
+            "poll" => Self::Poll,
             "send" => Self::Send,
             _ => Self::Internal,
         }

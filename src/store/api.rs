@@ -378,6 +378,16 @@ impl Store {
         }
     }
 
+    /// What is kept of those who send; see [`Reader::senders`].
+    pub async fn senders(&self) -> Result<Vec<SenderRow>, StoreError> {
+        self.read(Reader::senders).await
+    }
+
+    /// How far the polling of each record type has come.
+    pub async fn polls(&self) -> Result<Vec<PollRow>, StoreError> {
+        self.read(Reader::polls).await
+    }
+
     /// Keeps what a vendor said of its webhook (all but `called`, which the store keeps itself, and `checked`, which is now),
     /// with a line where there is news.
     pub async fn sender_checked(

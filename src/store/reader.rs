@@ -395,9 +395,9 @@ impl Reader {
         self.snapshot(super::adoption::all)
     }
 
-    /// How far the polling of a record type has come; none before its first run.
-    pub fn poll(&self, system: &str, kind: &str) -> Result<Option<PollRow>, ReadError> {
-        self.snapshot(|connection| super::senders::poll(connection, system, kind))
+    /// How far the polling of each record type has come, by system and type.
+    pub fn polls(&self) -> Result<Vec<PollRow>, ReadError> {
+        self.snapshot(super::senders::polls)
     }
 
     /// Hours of a path, oldest first.

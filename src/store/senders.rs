@@ -1,7 +1,7 @@
 //! What is known of those who send: when each system with hooks last called, whether its webhook is still enabled and calls
 //! our address, and how far polling has come. One row for each system (and record type).
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::types::LogEntry;
 use super::view::{PollRow, SenderRow};
@@ -10,7 +10,7 @@ use super::writer::Fault;
 use crate::time::Timestamp;
 
 /// How exactly the last call is kept, in milliseconds.
-pub(super) const GRAIN: i64 = 60_000;
+const GRAIN: i64 = 60_000;
 
 /// A system called: written once a minute at most, in the transaction that takes its event in.
 pub(super) fn called(work: &mut Work<'_>, system: &str) -> rusqlite::Result<()> {
@@ -73,35 +73,21 @@ pub(super) fn polled(
     log.map_or(Ok(()), |log| Ok(work.log(log)?))
 }
 
-const POLLED: &str = "SELECT system, kind, at, run, seen, error FROM watermark";
-
-fn poll_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<PollRow> {
-    Ok(PollRow {
-        system: row.get(0)?,
-        kind: row.get(1)?,
-        mark: Timestamp(row.get(2)?),
-        run: Timestamp(row.get(3)?),
-        seen: row.get(4)?,
-        error: row.get(5)?,
-    })
-}
-
-/// How far one record type has come.
-pub(super) fn poll(
-    connection: &Connection,
-    system: &str,
-    kind: &str,
-) -> rusqlite::Result<Option<PollRow>> {
-    connection
-        .prepare_cached(&format!("{POLLED} WHERE system = ?1 AND kind = ?2"))?
-        .query_row([system, kind], poll_of)
-        .optional()
-}
-
 /// All that is polled, by system and type.
 pub(super) fn polls(connection: &Connection) -> rusqlite::Result<Vec<PollRow>> {
     connection
-        .prepare_cached(&format!("{POLLED} ORDER BY system, kind"))?
-        .query_map([], poll_of)?
+        .prepare_cached(
+            "SELECT system, kind, at, run, seen, error FROM watermark ORDER BY system, kind",
+        )?
+        .query_map([], |row| {
+            Ok(PollRow {
+                system: row.get(0)?,
+                kind: row.get(1)?,
+                mark: Timestamp(row.get(2)?),
+                run: Timestamp(row.get(3)?),
+                seen: row.get(4)?,
+                error: row.get(5)?,
+            })
+        })?
         .collect()
 }
