@@ -103,8 +103,12 @@ fn the_check_command_says_the_same_of_every_file_and_exits_by_it() {
             let name = file.file_name().unwrap().to_str().unwrap();
             let output = midwatch(file.parent().unwrap(), &["check", "--config", name]);
             let text = shown(&String::from_utf8(output.stdout).unwrap(), &file);
-            let expected = std::fs::read_to_string(file.with_extension("expected"))
+            let mut expected = std::fs::read_to_string(file.with_extension("expected"))
                 .unwrap_or_else(|_| "the configuration is good; `midwatch doctor` looks at its secrets and at this machine\n".to_owned());
+            for one in config::load(&file).iter().flat_map(|loaded| &loaded.uses) {
+                expected.push_str(&one.lines());
+                expected.push('\n');
+            }
             if output.status.code() != Some(code) || text != expected {
                 let errors = String::from_utf8_lossy(&output.stderr).into_owned();
                 faults.push(format!("{name}: {}\n{text}{errors}", output.status));
@@ -112,6 +116,93 @@ fn the_check_command_says_the_same_of_every_file_and_exits_by_it() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn check_says_what_a_first_evening_takes_from_its_presets() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config/valid");
+    let arguments = ["check", "--config", "first_evening.toml"];
+    let said = String::from_utf8(midwatch(&folder, &arguments).stdout).unwrap();
+    let begin = "the configuration is good; `midwatch doctor` looks at its secrets and at this machine\n\
+                 systems.shop takes from preset woocommerce:\n  probe, hooks, webhooks, records order (lookup, read, update, ";
+    assert!(said.starts_with(begin), "{said}");
+    for words in [
+        "records order (changed here; lookup, create, update, links, list, paging)\n  not used: hooks (no secrets)\n",
+        "systems.payments takes from preset stripe:\n",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    let output = midwatch(
+        &folder,
+        &["check", "--json", "--config", "first_evening.toml"],
+    );
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let presets: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(presets.len(), 3);
+    assert_eq!(presets[1]["system"], "crm");
+    assert_eq!(presets[1]["preset"], "hubspot");
+    assert_eq!(presets[1]["idle"][0], "hooks (no secrets)");
+    let file = std::fs::read_to_string(folder.join("first_evening.toml")).unwrap();
+    assert!(file.lines().count() < 100);
+}
+
+#[test]
+fn presets_are_listed_and_printed_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = midwatch(folder.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = said(&["preset", "list"]);
+    let listed: Vec<String> = said(&["preset", "list", "--json"])
+        .lines()
+        .map(|line| {
+            let one: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(
+                one["brings"]
+                    .as_array()
+                    .is_some_and(|brings| !brings.is_empty()),
+                "{line}"
+            );
+            assert!(one["text"].is_null());
+            one["name"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            "hubspot",
+            "pipedrive",
+            "rest",
+            "shopify",
+            "slack",
+            "stripe",
+            "woocommerce"
+        ]
+    );
+    for name in &listed {
+        let text = said(&["preset", "show", name]);
+        let file = format!(
+            "{}/src/config/presets/{name}.toml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        assert_eq!(text, std::fs::read_to_string(file).unwrap());
+        assert!(list.contains(&format!("{name}: ")), "{list}");
+        let shown: serde_json::Value =
+            serde_json::from_str(&said(&["preset", "show", name, "--json"])).unwrap();
+        assert_eq!(shown["text"], text);
+    }
+    let output = midwatch(folder.path(), &["preset", "show", "hubsport"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("there is no preset hubsport; did you mean `hubspot`?"),
+        "{error}"
+    );
 }
 
 #[test]

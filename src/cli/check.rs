@@ -9,7 +9,8 @@ use crate::config::diagnostic::Severity;
 
 /// Reports everything that is wrong with the configuration, with file, line and key.
 ///
-/// With --json one object a line: severity (error, warning), file, line, column, key, message, expected, suggestion.
+/// Says of each system with a preset what it takes from it. With --json one object a line: severity (error, warning), file,
+/// line, column, key, message, expected, suggestion; then for each such system: system, preset, used, idle.
 /// Exit code 1 if there is an error; warnings alone are 0.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,13 +33,16 @@ struct Shown<'a> {
 
 /// Checks and reports.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
-    let (diagnostics, good) = match crate::config::load(&context.config_file()?) {
-        Ok(loaded) => (loaded.warnings, true),
-        Err(wrong) => (wrong, false),
+    let (diagnostics, uses, good) = match crate::config::load(&context.config_file()?) {
+        Ok(loaded) => (loaded.warnings, loaded.uses, true),
+        Err(wrong) => (wrong, Vec::new(), false),
     };
     if args.json {
         for diagnostic in &diagnostics {
             out::json(&shown(diagnostic))?;
+        }
+        for one in &uses {
+            out::json(one)?;
         }
     } else if diagnostics.is_empty() {
         out::say(
@@ -46,6 +50,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         )?;
     } else {
         out::say(crate::config::report::render(&diagnostics).trim_end())?;
+    }
+    if !args.json {
+        uses.iter().try_for_each(|one| out::say(&one.lines()))?;
     }
     Ok(if good { super::OK } else { super::FAILED })
 }

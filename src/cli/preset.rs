@@ -85,11 +85,10 @@ fn list(json: bool) -> anyhow::Result<()> {
 
 fn show(name: &str, json: bool) -> anyhow::Result<()> {
     let Some(preset) = Preset::find(name) else {
-        let names: Vec<&str> = presets::ALL.iter().map(|preset| preset.name).collect();
         anyhow::bail!(
-            "there is no preset {}; known: {}",
+            "there is no preset {}; {}",
             crate::visible::line(name, 60),
-            names.join(", ")
+            presets::suggestion(name)
         );
     };
     if json {

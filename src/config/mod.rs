@@ -29,12 +29,14 @@ mod shapes;
 pub mod starter;
 mod suggest;
 mod systems;
+mod uses;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use uses::Use;
 
 use model::Config;
 use reader::{Problems, Section};
@@ -49,6 +51,8 @@ pub struct Loaded {
     pub config: Config,
     /// What it would be better to change; in file order.
     pub warnings: Vec<Diagnostic>,
+    /// What each system takes from its preset.
+    pub uses: Vec<Use>,
 }
 
 /// Reads and checks a configuration file.
@@ -103,6 +107,15 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 /// # Errors
 /// Everything that is wrong with it, in file order; never empty.
 pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    parse_with(text, file, presets::ALL)
+}
+
+/// [`parse`] where these presets are known.
+fn parse_with(
+    text: &str,
+    file: &Path,
+    known: &'static [presets::Preset],
+) -> Result<Loaded, Vec<Diagnostic>> {
     // Editors of some systems write a byte order mark, which TOML does not know.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let problems = Problems::new(file, text);
@@ -125,9 +138,9 @@ pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         // What the parser recovered is a guess: complaints about it would only distract.
         return Err(problems.into_found());
     }
-    let presets = presets::opened(document.get_ref());
+    let presets = presets::opened(document.get_ref(), known);
     let root = Section::root(&problems, document.get_ref());
-    let config = sections::config(&root, &presets, text, file);
+    let (config, brought) = sections::config(&root, known, &presets, text, file);
     let mut found = problems.into_found();
     found.extend(
         presets
@@ -141,6 +154,7 @@ pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         .collect();
     if errors.is_empty() {
         Ok(Loaded {
+            uses: uses::uses(&brought, &config),
             config,
             warnings: found,
         })

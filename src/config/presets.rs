@@ -9,6 +9,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Problems, Section};
+use super::suggest::{alternatives, did_you_mean};
 
 /// One preset.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,12 @@ pub const ALL: &[Preset] = &[
     preset!("stripe"),
     preset!("woocommerce"),
 ];
+
+/// What someone who wrote `name` may have meant, in words.
+pub fn suggestion(name: &str) -> String {
+    let names = || ALL.iter().map(|preset| preset.name);
+    did_you_mean(name, names()).unwrap_or_else(|| format!("known: {}", alternatives(names())))
+}
 
 impl Preset {
     /// The preset of that name.
@@ -101,8 +108,8 @@ pub(super) struct Opened {
     pub(super) table: DeTable<'static>,
 }
 
-/// Every preset that a document's systems name.
-pub(super) fn opened(document: &DeTable<'_>) -> Vec<Opened> {
+/// Those presets that a document's systems name.
+pub(super) fn opened(document: &DeTable<'_>, known: &'static [Preset]) -> Vec<Opened> {
     let Some(DeValue::Table(systems)) = document.get("systems").map(toml::Spanned::get_ref) else {
         return Vec::new();
     };
@@ -117,7 +124,7 @@ pub(super) fn opened(document: &DeTable<'_>) -> Vec<Opened> {
             )
         })
     };
-    ALL.iter().filter(named).map(open).collect()
+    known.iter().filter(named).map(open).collect()
 }
 
 fn open(preset: &'static Preset) -> Opened {
@@ -133,3 +140,6 @@ fn open(preset: &'static Preset) -> Opened {
         table: document.into_inner(),
     }
 }
+
+#[cfg(test)]
+mod tests;

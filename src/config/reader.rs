@@ -157,6 +157,13 @@ impl<'a> Layer<'a> {
         }
     }
 
+    fn is_preset(self) -> bool {
+        match self {
+            Self::Table(problems, _) => problems.preset,
+            Self::Short(_, written) => written.problems.preset,
+        }
+    }
+
     /// Every name, in the order in which they were written.
     fn names(self) -> Vec<&'a str> {
         match self {
@@ -171,6 +178,19 @@ impl<'a> Layer<'a> {
             Self::Short(only, _) => vec![only],
         }
     }
+}
+
+/// Who has the last word about a preset's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The preset: the user says nothing.
+    Preset,
+    /// Both: tables read as one.
+    Changed,
+    /// The user, with a value of their own.
+    Replaced,
+    /// The user, who removed it.
+    Removed,
 }
 
 /// One table of the document, or the empty table where none was written.
@@ -272,6 +292,23 @@ impl<'a> Section<'a> {
         names
             .into_iter()
             .filter_map(|name| Some((name, self.find(name)?)))
+            .collect()
+    }
+
+    /// Every key of the preset below, in its order, and who has the last word about it.
+    pub(super) fn below(&self) -> Vec<(String, Origin)> {
+        let below = self.layers.iter().filter(|layer| layer.is_preset());
+        let names = below.flat_map(|layer| layer.names());
+        names
+            .map(|name| {
+                let origin = match self.find(name) {
+                    None => Origin::Removed,
+                    Some(value) if !value.is_own() => Origin::Preset,
+                    Some(value) if value.is_table() && value.under.is_some() => Origin::Changed,
+                    Some(_) => Origin::Replaced,
+                };
+                (name.to_owned(), origin)
+            })
             .collect()
     }
 

@@ -29,7 +29,7 @@ const POINTER: &str =
 
 /// Every record map of a system.
 pub(super) fn records(section: &Section<'_>, system: &str) -> BTreeMap<String, Arc<RecordMap>> {
-    let mut all = BTreeMap::new();
+    let mut all: BTreeMap<String, RecordMap> = BTreeMap::new();
     let mut carried = Vec::new();
     for (kind, value) in section.entries() {
         check_name(&value, kind);
@@ -37,17 +37,27 @@ pub(super) fn records(section: &Section<'_>, system: &str) -> BTreeMap<String, A
             continue;
         };
         let map = record(&section, system, kind, &mut carried);
-        all.insert(kind.to_owned(), Arc::new(map));
+        all.insert(kind.to_owned(), map);
     }
     for (outer, value) in carried {
-        check_reference(
-            &value,
-            &format!("record type of systems.{system}"),
-            outer,
-            all.keys().map(String::as_str),
-        );
+        let known = all.keys().map(String::as_str);
+        if value.is_own() {
+            check_reference(
+                &value,
+                &format!("record type of systems.{system}"),
+                outer,
+                known,
+            );
+        } else if !all.contains_key(outer) {
+            // The user removed it: what the preset read inside it is gone too.
+            for map in all.values_mut() {
+                map.from.remove(outer);
+            }
+        }
     }
-    all
+    all.into_iter()
+        .map(|(kind, map)| (kind, Arc::new(map)))
+        .collect()
 }
 
 fn record<'a>(

@@ -8,9 +8,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::model::{Config, Ingest, Limits, Retention, Site};
-use super::presets::Opened;
+use super::presets::{Opened, Preset};
 use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
+use super::uses::Brought;
 use super::values::DAY;
 use super::{channels, paths, reconcile, systems};
 use crate::time::short;
@@ -53,10 +54,11 @@ impl<T> Named<T> {
 /// The configuration of a document. It is meant to be used only if nothing was reported.
 pub(super) fn config<'a>(
     root: &Section<'a>,
+    known: &'static [Preset],
     presets: &'a [Opened],
     text: &str,
     file: &Path,
-) -> Config {
+) -> (Config, Vec<Brought>) {
     let base = std::path::absolute(file)
         .ok()
         .and_then(|file| file.parent().map(Path::to_owned))
@@ -83,9 +85,10 @@ pub(super) fn config<'a>(
         base: &base,
         database: &site.database,
         public_url: site.public_url.is_some(),
+        known,
         presets,
     };
-    let systems = systems::systems(&root.section("systems"), &around);
+    let (systems, brought) = systems::systems(&root.section("systems"), &around);
     let channels = channels::channels(&root.section("channels"), &base);
     let defaults = root.section("defaults");
     let surroundings = paths::Surroundings {
@@ -108,7 +111,7 @@ pub(super) fn config<'a>(
             Some("`midwatch init DIR` writes a file to start from".to_owned()),
         );
     }
-    Config {
+    let config = Config {
         hash: hash(text),
         text: text.into(),
         file: file.to_owned(),
@@ -121,7 +124,8 @@ pub(super) fn config<'a>(
         paths,
         channels: channels.good,
         reconcile,
-    }
+    };
+    (config, brought)
 }
 
 /// `[site]`.

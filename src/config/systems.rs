@@ -8,13 +8,14 @@ use std::time::Duration;
 use super::auth;
 use super::hooks;
 use super::model::{Auth, Hooks, LimitHeaders, ResetUnit, System, Trust, Webhooks};
-use super::presets::{self, Opened};
+use super::presets::{Opened, Preset};
 use super::reader::{Section, Value};
 use super::records;
 use super::sections::Named;
 use super::settings::fixed_header;
 use super::shapes::{self, Purpose};
 use super::suggest::{alternatives, did_you_mean};
+use super::uses::Brought;
 use super::values::{DAY, check_name, check_reference, is_private};
 use crate::record::map::RecordMap;
 
@@ -26,12 +27,18 @@ pub(super) struct Surroundings<'a, 's> {
     pub(super) database: &'s Path,
     /// `site.public_url` is known.
     pub(super) public_url: bool,
-    /// The presets that this file names.
+    /// The presets that there are.
+    pub(super) known: &'static [Preset],
+    /// Those that this file names.
     pub(super) presets: &'a [Opened],
 }
 
 /// Every system.
-pub(super) fn systems<'a>(section: &Section<'a>, around: &Surroundings<'a, '_>) -> Named<System> {
+pub(super) fn systems<'a>(
+    section: &Section<'a>,
+    around: &Surroundings<'a, '_>,
+) -> (Named<System>, Vec<Brought>) {
+    let mut brought = Vec::new();
     let mut all = Named {
         good: BTreeMap::new(),
         names: Vec::new(),
@@ -40,34 +47,43 @@ pub(super) fn systems<'a>(section: &Section<'a>, around: &Surroundings<'a, '_>) 
         all.names.push(name.to_owned());
         check_name(&value, name);
         if let Some(section) = value.section() {
-            let system = system(section, name, around);
+            let system = system(section, name, around, &mut brought);
             all.good.insert(name.to_owned(), system);
         }
     }
-    all
+    (all, brought)
 }
 
-/// The section over the preset that it names.
-fn over<'a>(section: Section<'a>, presets: &'a [Opened]) -> (Section<'a>, Option<String>) {
+/// The section over the preset that it names, and that one's name.
+fn over<'a>(
+    section: Section<'a>,
+    around: &Surroundings<'a, '_>,
+) -> (Section<'a>, Option<&'static str>) {
     let Some(value) = section.get("preset") else {
         return (section, None);
     };
-    let names = || presets::ALL.iter().map(|preset| preset.name);
+    let names = || around.known.iter().map(|preset| preset.name);
     let expected = alternatives(names());
     let Some(name) = value.text(&expected) else {
         return (section, None);
     };
-    let Some(preset) = presets.iter().find(|preset| preset.name == name) else {
+    let Some(preset) = around.presets.iter().find(|preset| preset.name == name) else {
         value.wrong(&expected, did_you_mean(name, names()));
         return (section, None);
     };
-    let name = name.to_owned();
+    let name = preset.name;
     (section.over(&preset.problems, &preset.table), Some(name))
 }
 
-fn system<'a>(section: Section<'a>, name: &str, around: &Surroundings<'a, '_>) -> System {
+fn system<'a>(
+    section: Section<'a>,
+    name: &str,
+    around: &Surroundings<'a, '_>,
+    brought: &mut Vec<Brought>,
+) -> System {
     let base = around.base;
-    let (section, preset) = over(section, around.presets);
+    let (section, preset) = over(section, around);
+    brought.extend(preset.map(|preset| Brought::of(&section, name, preset)));
     let private = section
         .get("private")
         .and_then(|value| value.boolean())
@@ -125,7 +141,7 @@ fn system<'a>(section: Section<'a>, name: &str, around: &Surroundings<'a, '_>) -
         limit: section.get("limit").and_then(|value| value.rate_limit()),
         hooks,
         accepts_events: accepts_events.unwrap_or(false),
-        preset,
+        preset: preset.map(str::to_owned),
         trust: section
             .get("trust")
             .and_then(|value| value.word(&trusts))
