@@ -9,7 +9,7 @@ use super::paths::Route;
 use super::reader::{Section, Value, quoted};
 use super::sections::Named;
 use super::settings::Settings;
-use super::values::check_reference;
+use super::values::check_member;
 use crate::event::expr::Kind;
 use crate::record::map::RecordMap;
 
@@ -110,8 +110,14 @@ pub(super) fn mapping<'a>(
     check_fields(section, &maps, &fields, &set);
     for (value, kind) in &needed {
         let known = systems.good.get(&route.to)?.records.keys();
-        let what = format!("record type of systems.{}", route.to);
-        if check_reference(value, &what, kind, known.map(String::as_str)) {
+        let owner = format!("systems.{}", route.to);
+        if check_member(
+            value,
+            "record type",
+            &owner,
+            kind,
+            known.map(String::as_str),
+        ) {
             check_ref(value, maps.from, kind);
             needs.push(Need {
                 system: route.to.clone(),
@@ -125,8 +131,7 @@ pub(super) fn mapping<'a>(
         Some(links) => {
             for (value, kind) in &links {
                 let known = maps.to.links.keys().map(String::as_str);
-                let what = format!("link of {}", place(maps.to));
-                if check_reference(value, &what, kind, known) {
+                if check_member(value, "link", &place(maps.to), kind, known) {
                     check_ref(value, maps.from, kind);
                 }
             }
@@ -238,9 +243,10 @@ fn maps<'s>(
 ) -> Option<Maps<'s>> {
     let map = |name: &str, kind: &str| {
         let records = &systems.good.get(name)?.records;
-        check_reference(
+        check_member(
             &route.value,
-            &format!("record type of systems.{name}"),
+            "record type",
+            &format!("systems.{name}"),
             kind,
             records.keys().map(String::as_str),
         )
@@ -327,7 +333,7 @@ fn check_fields(
         .collect();
     let writable = |value: &Value<'_>, name: &str| {
         let names = to.layout.fields.keys().map(String::as_str);
-        if check_reference(value, &format!("field of {}", place(to)), name, names)
+        if check_member(value, "field", &place(to), name, names)
             && to
                 .layout
                 .fields
@@ -341,8 +347,7 @@ fn check_fields(
         }
     };
     for (value, name) in fields {
-        let what = format!("field of {}", place(from));
-        if check_reference(value, &what, name, known.iter().copied()) {
+        if check_member(value, "field", &place(from), name, known.iter().copied()) {
             writable(value, name);
         }
     }
@@ -386,13 +391,12 @@ fn check_ref(value: &Value<'_>, from: &RecordMap, kind: &str) {
 
 /// What only shows when all paths are seen together: needs in a circle, and needs that nobody fills.
 pub(super) fn check_needs(needs: &[Need<'_>], paths: &[Path]) {
-    let mut named: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut named: BTreeSet<(&str, BTreeSet<&str>)> = BTreeSet::new();
     for need in needs {
-        let node = (need.system.as_str(), need.target.as_str());
-        if !named.contains(&node)
-            && let Some(back) = way(needs, &need.system, &need.needed, &need.target)
+        // Each circle is met once for each of its needs.
+        if let Some(back) = way(needs, &need.system, &need.needed, &need.target)
+            && named.insert((&need.system, back.iter().copied().collect()))
         {
-            named.extend(back.iter().map(|kind| (need.system.as_str(), *kind)));
             let circle: Vec<&str> = std::iter::once(need.target.as_str()).chain(back).collect();
             need.value.error(
                 &format!(

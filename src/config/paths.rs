@@ -195,7 +195,7 @@ fn path<'a>(
         .filter(|_| !is_mapped);
     if let Some(route) = &route {
         if sync != Sync::Scheduled {
-            check_target(section, url, &route.to, around.systems);
+            check_target(section, url, route, around.systems);
         } else if is_mapped {
             route.value.error(
                 "a scheduled path delivers nothing event by event, so that it carries no records",
@@ -365,12 +365,12 @@ fn events(
     }) = route
         && !carried.is_empty()
     {
-        for event in &events {
+        for (event, item) in events.iter().zip(value.items().unwrap_or_default()) {
             if !carried
                 .iter()
                 .any(|pattern| mapping::overlap(event, pattern))
             {
-                value.error(
+                item.error(
                     &format!(
                         "no event {} carries a record of {from}.{source}",
                         quoted(event)
@@ -412,9 +412,10 @@ pub(super) fn patterns(value: &Value<'_>) -> Option<Vec<String>> {
 fn check_target(
     section: &Section<'_>,
     url: Option<&(String, Value<'_>)>,
-    to: &str,
+    route: &Route<'_>,
     systems: &Named<System>,
 ) {
+    let to = &route.to;
     let Some(system) = systems.good.get(to) else {
         return;
     };
@@ -423,7 +424,11 @@ fn check_target(
         if system.url.is_some() {
             return;
         }
-        format!("`url` is relative, but systems.{to} has no `url`")
+        if route.types.is_some() {
+            format!("systems.{to} has no `url`")
+        } else {
+            format!("`url` is relative, but systems.{to} has no `url`")
+        }
     } else {
         let literal = &text[..text.find('{').unwrap_or(text.len())];
         match reqwest::Url::parse(literal) {

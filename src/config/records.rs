@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::paths::patterns;
 use super::reader::{Section, Value};
 use super::shapes::{self, Purpose};
-use super::values::{check_name, check_reference};
+use super::values::{check_member, check_name};
 use crate::event::expr;
 use crate::record::map::{
     Clean, Currency, Field, Inside, Kind, Layout, Part, RecordMap, Shape, Source, VersionAt,
@@ -42,9 +42,10 @@ pub(super) fn records(section: &Section<'_>, system: &str) -> BTreeMap<String, A
     for (outer, value) in carried {
         let known = all.keys().map(String::as_str);
         if value.is_own() {
-            check_reference(
+            check_member(
                 &value,
-                &format!("record type of systems.{system}"),
+                "record type",
+                &format!("systems.{system}"),
                 outer,
                 known,
             );
@@ -210,20 +211,30 @@ fn links(section: &Section<'_>, properties: &str) -> BTreeMap<String, Shape> {
             })
             .collect()
     };
-    if value.items().is_none() {
+    let Some(items) = value.items() else {
         return value.section().map(all).unwrap_or_default();
-    }
-    let mut preset = value
+    };
+    let preset = value
         .hidden()
         .filter(Value::is_table)
-        .and_then(|value| value.section())
-        .map(all)
-        .unwrap_or_default();
-    let kept = value.texts("a list of the preset's links, such as [\"contact\"]");
+        .and_then(|value| value.section());
+    let Some(mut preset) = preset.map(all) else {
+        value.error(
+            "a list chooses among the links of a preset, and there is none",
+            Some(
+                "write links.TYPE = { url = \"/orders/{{ id }}/...\" } with `{{ other }}` in it"
+                    .to_owned(),
+            ),
+        );
+        return BTreeMap::new();
+    };
     let mut links = BTreeMap::new();
-    for (item, kind) in kept.into_iter().flatten() {
+    for item in items {
+        let Some(kind) = item.filled("a record type such as \"contact\"") else {
+            continue;
+        };
         let known = preset.keys().chain(links.keys()).map(String::as_str);
-        if check_reference(&item, "link of the preset", kind, known)
+        if check_member(&item, "link", "the preset", kind, known)
             && let Some(shape) = preset.remove(kind)
         {
             links.insert(kind.to_owned(), shape);

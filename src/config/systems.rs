@@ -16,7 +16,7 @@ use super::settings::fixed_header;
 use super::shapes::{self, Purpose};
 use super::suggest::{alternatives, did_you_mean};
 use super::uses::Brought;
-use super::values::{DAY, check_name, check_reference, is_private};
+use super::values::{DAY, check_member, check_name, is_private};
 use crate::record::map::RecordMap;
 
 /// What systems refer to.
@@ -201,8 +201,13 @@ fn polled(
     let mut all = Vec::new();
     for (kind, value) in section.entries() {
         let known = records.keys().map(String::as_str);
-        let what = format!("record type of systems.{system}");
-        if !check_reference(&value, &what, kind, known) {
+        if !check_member(
+            &value,
+            "record type",
+            &format!("systems.{system}"),
+            kind,
+            known,
+        ) {
             continue;
         }
         let place = format!("systems.{system}.records.{kind}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::model::{
-    Auth, ClassOverride, Compare, Config, Encoding, HeaderParser, KeyDecoding, Lane, Mapping, Mode,
-    RateLimit, SecretRef, Sync, Write,
+    Auth, ClassOverride, Compare, Config, Encoding, Grant, HeaderParser, KeyDecoding, Lane,
+    LimitHeaders, Mapping, Mode, RateLimit, ResetUnit, SecretRef, Sync, Trust, Write,
 };
 use super::{parse, report};
 use crate::queue::model::Class;
@@ -19,6 +19,9 @@ const SHOP: &str = include_str!("../../fixtures/config/valid/shop.toml");
 const RECIPES: &str = include_str!("../../fixtures/config/valid/recipes.toml");
 const DEFAULTS: &str = include_str!("../../fixtures/config/valid/defaults.toml");
 
+const OAUTH: &str = include_str!("../../fixtures/config/valid/oauth.toml");
+const POLLING: &str = include_str!("../../fixtures/config/valid/polling.toml");
+const EVENING: &str = include_str!("../../fixtures/config/valid/first_evening.toml");
 const RECORDS: &str = include_str!("../../fixtures/config/valid/records.toml");
 
 fn config(text: &str) -> Config {
@@ -593,4 +596,99 @@ fn a_route_between_record_types_is_a_mapping() {
     let live_from = config.site.live_from.unwrap();
     assert_eq!(live_from.rfc3339(), "2026-11-23T19:00:00.000Z");
     assert_eq!(config.retention.ledger, Some(seconds(400 * 86_400)));
+}
+
+#[test]
+fn oauth_says_where_tokens_come_from() {
+    let config = config(OAUTH);
+    let oauth = |name: &str| match &config.systems[name].auth {
+        Auth::OAuth2(oauth) => oauth.clone(),
+        other => panic!("{other:?}"),
+    };
+    let file = |name: &str| SecretRef::File(Path::new("/etc/midwatch").join(name));
+    let machine = oauth("machine");
+    assert_eq!(machine.grant, Grant::ClientCredentials);
+    assert_eq!(
+        machine.token_url,
+        "https://login.machine.example/token?tenant=1"
+    );
+    assert_eq!(machine.client_id, SecretRef::Env("MACHINE_ID".to_owned()));
+    assert_eq!(machine.client_secret, Some(file("machine_secret")));
+    assert_eq!(machine.scope.as_deref(), Some("orders.read orders.write"));
+    assert!(machine.secret_in_body && machine.redirect.is_none());
+    let person = oauth("person");
+    assert_eq!(person.grant, Grant::AuthorizationCode);
+    assert_eq!(person.client_secret, None, "a public client has none");
+    assert_eq!(
+        person.redirect.as_deref(),
+        Some("http://127.0.0.1:8765/back")
+    );
+    assert_eq!(
+        person.authorize_url.as_deref(),
+        Some("https://login.person.example/authorize")
+    );
+    assert!(!person.secret_in_body);
+}
+
+#[test]
+fn a_system_says_how_it_is_asked() {
+    let config = config(POLLING);
+    let crm = &config.systems["crm"];
+    assert_eq!(crm.poll, [("order".to_owned(), seconds(300))]);
+    assert_eq!(
+        crm.limit_headers,
+        Some(LimitHeaders {
+            remaining: "x-ratelimit-remaining".to_owned(),
+            reset: Some("x-ratelimit-reset".to_owned()),
+            reset_unit: ResetUnit::UnixSeconds,
+        })
+    );
+    assert_eq!(crm.probe.as_deref(), Some("/me"));
+    assert_eq!(
+        crm.status.as_deref(),
+        Some("https://status.crm.example/api")
+    );
+    assert_eq!(crm.trust, Trust::Event);
+    assert_eq!(config.retention.ledger, None, "for ever");
+    assert!(
+        config.site.live_from.is_some(),
+        "TOML's own date is read too"
+    );
+}
+
+#[test]
+fn a_first_evening_is_what_its_presets_make_of_it() {
+    let config = config(EVENING);
+    let shop = &config.systems["shop"];
+    assert_eq!(shop.trust, Trust::Refetch);
+    let hooks = shop.hooks.as_ref().unwrap();
+    assert!(hooks.watch && hooks.recipe.name == "woocommerce");
+    let webhooks = shop.webhooks.as_ref().unwrap();
+    assert_eq!(
+        (webhooks.enabled.as_str(), webhooks.list.answer.as_str()),
+        ("active", "")
+    );
+    assert_eq!(webhooks.enable.as_ref().unwrap().method, "PUT");
+    let crm = &config.systems["crm"];
+    assert!(crm.hooks.is_none() && crm.url.is_some());
+    let deal = &crm.records["order"];
+    let lookup = &deal.lookup.as_ref().unwrap().url;
+    assert!(
+        lookup.contains("&properties=")
+            && lookup.contains("dealstage")
+            && !lookup.contains("{{ properties"),
+        "the properties that the map reads are asked for: {lookup}"
+    );
+    assert_eq!(deal.layout.fields["status"].values.len(), 3);
+    let mapping = |name: &str| config.path(name).unwrap().mapping.clone().unwrap();
+    assert_eq!(mapping("deals").needs, ["contact"]);
+    assert_eq!(mapping("deals").links, ["contact"]);
+    assert_eq!(mapping("paid").write, Write::Update);
+    assert!(
+        config
+            .paths
+            .iter()
+            .filter(|path| path.lane == Lane::Work)
+            .all(|path| path.mode == Mode::Shadow)
+    );
 }

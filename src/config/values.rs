@@ -307,19 +307,40 @@ pub(super) fn check_reference<'k>(
     name: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> bool {
+    check_known(at, what, "", name, known)
+}
+
+/// The same for a name that only `owner` knows.
+pub(super) fn check_member<'k>(
+    at: &Value<'_>,
+    what: &str,
+    owner: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> bool {
+    check_known(at, what, &format!(" of {owner}"), name, known)
+}
+
+fn check_known<'k>(
+    at: &Value<'_>,
+    what: &str,
+    owner: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> bool {
     let known: Vec<&str> = known.into_iter().collect();
     if known.contains(&name) {
         return true;
     }
     let suggestion = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
         if known.is_empty() {
-            format!("no {what} is configured")
+            format!("no {what}{owner} is configured")
         } else {
             format!("known: {}", known.join(", "))
         }
     });
     at.error(
-        &format!("unknown {what} {}", quoted(name)),
+        &format!("unknown {what} {}{owner}", quoted(name)),
         Some(suggestion),
     );
     false

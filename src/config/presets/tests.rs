@@ -264,7 +264,7 @@ fn what_is_wrong_points_at_whoever_wrote_it() {
         ),
         (
             "records.order.links = [\"contct\"]",
-            "midwatch.toml:3:24: systems.a.records.order.links[0]: unknown link of the preset \"contct\"; did you mean `contact`?",
+            "midwatch.toml:3:24: systems.a.records.order.links[0]: unknown link \"contct\" of the preset; did you mean `contact`?",
         ),
         (
             "hooks = { secrets = [\"file:s\"], recipe = { like = \"hmac\", base = \"{url}{body}\" } }",
