@@ -219,7 +219,9 @@ fn a_first_evening_begins_with_init_and_a_good_check() {
     let output = midwatch(&folder.path().join("shop"), &["check"]);
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "the configuration is good; `midwatch doctor` looks at its secrets and at this machine\n"
+        "the configuration is good; `midwatch doctor` looks at its secrets and at this machine\n\
+         systems.shop takes from preset woocommerce:\n  probe, hooks\n  \
+         not used: webhooks (no hooks.watch), records order, records contact\n"
     );
     assert!(output.status.success());
 }

@@ -11,7 +11,7 @@ use super::sections::Named;
 use super::settings::Settings;
 use super::values::check_member;
 use crate::event::expr::Kind;
-use crate::record::map::RecordMap;
+use crate::record::map::{self as types, Field, RecordMap};
 
 /// Keys that only such a path has.
 pub(super) const KEYS: [&str; 6] = ["write", "fields", "set", "needs", "links", "needs_within"];
@@ -107,7 +107,7 @@ pub(super) fn mapping<'a>(
     };
     let maps = maps(route, source, target, systems)?;
     check_maps(&route.value, &maps, write);
-    check_fields(section, &maps, &fields, &set);
+    check_fields(section, &route.value, &maps, &fields, &set);
     for (value, kind) in &needed {
         let known = systems.good.get(&route.to)?.records.keys();
         let owner = format!("systems.{}", route.to);
@@ -322,6 +322,7 @@ fn mentions(template: &str, name: &str) -> bool {
 /// Fields must be known on both sides, and be writable; something must be written.
 fn check_fields(
     section: &Section<'_>,
+    route: &Value<'_>,
     maps: &Maps<'_>,
     fields: &Listed<'_>,
     set: &[(String, String, Value<'_>)],
@@ -354,6 +355,7 @@ fn check_fields(
     for (name, _, value) in set {
         writable(value, name);
     }
+    check_kinds(route, maps, fields, set);
     let common = from.kind == to.kind
         && (to.layout.fields.iter())
             .any(|(name, field)| !field.read_only && known.contains(name.as_str()));
@@ -366,6 +368,92 @@ fn check_fields(
             ),
             Some("name fields of both with `fields`, or write some with `set`".to_owned()),
         );
+    }
+}
+
+/// A field that is carried over must be able to hold what the source's can.
+fn check_kinds(
+    route: &Value<'_>,
+    maps: &Maps<'_>,
+    fields: &Listed<'_>,
+    set: &[(String, String, Value<'_>)],
+) {
+    let Maps { from, to } = maps;
+    for (name, target) in &to.layout.fields {
+        let listed = fields.iter().find(|(_, field)| field == name);
+        let is_set = set.iter().any(|(field, _, _)| field == name);
+        if target.read_only
+            || is_set
+            || listed.is_none() && (!fields.is_empty() || from.kind != to.kind)
+        {
+            continue;
+        }
+        let sources = std::iter::once(&from.layout)
+            .chain(from.from.values().map(|inside| &inside.layout))
+            .filter_map(|layout| layout.fields.get(name));
+        for source in sources {
+            if can_hold(source, target) {
+                continue;
+            }
+            listed.map_or(route, |(value, _)| value).error(
+                &format!(
+                    "{}.fields.{name} cannot hold what {}.fields.{name} has: {} becomes no {}",
+                    place(to),
+                    place(from),
+                    word(&source.kind),
+                    word(&target.kind)
+                ),
+                Some("correct a `type`, or name the fields to carry over with `fields`".to_owned()),
+            );
+            break;
+        }
+    }
+}
+
+/// Whether some value of one field can become a value of the other, as `record::translate` does it. Texts may always.
+fn can_hold(source: &Field, target: &Field) -> bool {
+    let plain = |kind: &types::Kind| {
+        matches!(
+            kind,
+            types::Kind::Text | types::Kind::Bool | types::Kind::Number
+        )
+    };
+    match (&source.kind, &target.kind) {
+        _ if !source.values.is_empty() => true,
+        (from, to) if !target.values.is_empty() && plain(to) => plain(from),
+        (types::Kind::Text, _)
+        | (types::Kind::Bool, types::Kind::Bool | types::Kind::Text)
+        | (types::Kind::Set { .. }, types::Kind::Set { .. }) => true,
+        (types::Kind::Number, to) => plain(to) && *to != types::Kind::Bool || is_amount(to),
+        (from, to) if is_amount(from) => is_amount(to),
+        (from, to) if is_time(from) => is_time(to) || *to == types::Kind::Text,
+        _ => false,
+    }
+}
+
+fn is_amount(kind: &types::Kind) -> bool {
+    matches!(kind, types::Kind::Money { .. } | types::Kind::Minor { .. })
+}
+
+fn is_time(kind: &types::Kind) -> bool {
+    matches!(
+        kind,
+        types::Kind::Instant | types::Kind::Seconds | types::Kind::Millis
+    )
+}
+
+/// The word of `type`.
+fn word(kind: &types::Kind) -> &'static str {
+    match kind {
+        types::Kind::Text => "text",
+        types::Kind::Bool => "bool",
+        types::Kind::Number => "number",
+        types::Kind::Money { .. } => "money",
+        types::Kind::Minor { .. } => "minor",
+        types::Kind::Instant => "instant",
+        types::Kind::Seconds => "seconds",
+        types::Kind::Millis => "millis",
+        types::Kind::Set { .. } => "set",
     }
 }
 

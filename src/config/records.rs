@@ -389,9 +389,13 @@ fn field(value: &Value<'_>, computed: expr::Kind) -> Option<Field> {
         .unwrap_or(false);
     let separator =
         only("separator", &[Word::Set], "type = \"set\"").and_then(|value| separator(&value));
-    let values = only("values", &[Word::Text], "type = \"text\"")
-        .map(|value| values(&value))
-        .unwrap_or_default();
+    let values = only(
+        "values",
+        &[Word::Text, Word::Bool, Word::Number, Word::Set],
+        "types \"text\", \"bool\", \"number\" and \"set\"",
+    )
+    .map(|value| values(&value))
+    .unwrap_or_default();
     let clean = only("clean", &[Word::Text, Word::Set], "texts")
         .map(|_| clean(&section))
         .unwrap_or_default();
