@@ -184,6 +184,23 @@ pub(super) fn carried(route: &Route<'_>, systems: &Named<System>) -> Vec<String>
     events
 }
 
+/// The event types that polling makes of the source's records, or of those that carry them.
+pub(super) fn polled(from: &str, source: &str, systems: &Named<System>) -> Vec<String> {
+    let Some(system) = systems.good.get(from) else {
+        return Vec::new();
+    };
+    let inside = |kind: &String| {
+        let map = system.records.get(source);
+        map.is_some_and(|map| map.from.contains_key(kind))
+    };
+    system
+        .poll
+        .iter()
+        .filter(|(kind, _)| kind == source || inside(kind))
+        .map(|(kind, _)| types::changed(kind))
+        .collect()
+}
+
 /// Whether an event type exists that both patterns take.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     match (one.strip_suffix('*'), other.strip_suffix('*')) {

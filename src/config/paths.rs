@@ -365,17 +365,27 @@ fn events(
     }) = route
         && !carried.is_empty()
     {
+        let taken = |known: &[String], event: &str| {
+            known.iter().any(|pattern| mapping::overlap(event, pattern))
+        };
         for (event, item) in events.iter().zip(value.items().unwrap_or_default()) {
-            if !carried
-                .iter()
-                .any(|pattern| mapping::overlap(event, pattern))
-            {
+            if !taken(&carried, event) {
                 item.error(
                     &format!(
                         "no event {} carries a record of {from}.{source}",
                         quoted(event)
                     ),
                     Some(format!("those that do: {}", carried.join(", "))),
+                );
+            }
+        }
+        for polled in mapping::polled(from, source, systems) {
+            if !taken(&events, &polled) {
+                value.warning(
+                    &format!(
+                        "what {from} is polled for comes as {polled}, which this path does not take"
+                    ),
+                    Some(format!("add \"{polled}\", or leave `events` out")),
                 );
             }
         }

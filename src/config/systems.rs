@@ -17,7 +17,7 @@ use super::shapes::{self, Purpose};
 use super::suggest::{alternatives, did_you_mean};
 use super::uses::Brought;
 use super::values::{DAY, check_member, check_name, is_private};
-use crate::record::map::RecordMap;
+use crate::record::map::{RecordMap, changed};
 
 /// What systems refer to.
 pub(super) struct Surroundings<'a, 's> {
@@ -126,11 +126,11 @@ fn system<'a>(
         }
         Some(accepts)
     });
-    let records = records::records(&section.section("records"), name);
+    let mut records = records::records(&section.section("records"), name);
     let poll = section
         .get("poll")
         .and_then(|value| value.section())
-        .map(|poll| polled(&poll, name, &records))
+        .map(|poll| polled(&poll, name, &mut records))
         .unwrap_or_default();
     let trusts = [("event", Trust::Event), ("refetch", Trust::Refetch)];
     let system = System {
@@ -192,11 +192,11 @@ fn check_refetch(section: &Section<'_>, system: &System) {
     }
 }
 
-/// `poll = { order = "5m" }`.
+/// `poll = { order = "5m" }`. What is polled comes as an event of its own type, which carries the record.
 fn polled(
     section: &Section<'_>,
     system: &str,
-    records: &BTreeMap<String, Arc<RecordMap>>,
+    records: &mut BTreeMap<String, Arc<RecordMap>>,
 ) -> Vec<(String, Duration)> {
     let mut all = Vec::new();
     for (kind, value) in section.entries() {
@@ -216,14 +216,24 @@ fn polled(
                 &format!("{place} has no `list` to ask"),
                 Some("add one: a request that lists such records".to_owned()),
             ),
-            Some(list) if list.since.is_none() => value.error(
-                &format!("{place}.list has no `since`: all records would be fetched each time"),
-                Some("add one, such as since = \"updated_after={{ since }}\"".to_owned()),
+            Some(list) if list.since.is_none() => value.warning(
+                &format!("{place}.list has no `since`: all records are fetched each time"),
+                Some(
+                    "if the vendor can, add one such as since = \"updated_after={{ since }}\""
+                        .to_owned(),
+                ),
             ),
             Some(_) => {}
         }
         if let Some(every) = value.duration(Duration::from_secs(10)..=DAY * 31) {
             all.push((kind.to_owned(), every));
+        }
+        if let Some(map) = records.get_mut(kind) {
+            let map = Arc::make_mut(map);
+            let event = changed(kind);
+            if !map.events.contains(&event) {
+                map.events.push(event);
+            }
         }
     }
     all

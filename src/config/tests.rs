@@ -636,6 +636,11 @@ fn a_system_says_how_it_is_asked() {
     let crm = &config.systems["crm"];
     assert_eq!(crm.poll, [("order".to_owned(), seconds(300))]);
     assert_eq!(
+        crm.records["order"].events,
+        ["order.changed"],
+        "what is polled comes as an event of its own"
+    );
+    assert_eq!(
         crm.limit_headers,
         Some(LimitHeaders {
             remaining: "x-ratelimit-remaining".to_owned(),

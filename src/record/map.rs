@@ -35,6 +35,11 @@ pub struct RecordMap {
     pub list: Option<Listing>,
 }
 
+/// The type of the events that polling makes of a record: `order.changed`.
+pub fn changed(kind: &str) -> String {
+    format!("{kind}.changed")
+}
+
 /// Where the parts of a record are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout {
