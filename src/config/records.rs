@@ -384,6 +384,9 @@ fn field(value: &Value<'_>, computed: expr::Kind) -> Option<Field> {
         "amounts: type = \"money\" or \"minor\"",
     )
     .map(|value| currency(&value));
+    let exponents = only("exponents", &[Word::Minor], "type = \"minor\"")
+        .map(|value| exponents(&value))
+        .unwrap_or_default();
     let number = only("number", &[Word::Money], "type = \"money\"")
         .and_then(|value| value.boolean())
         .unwrap_or(false);
@@ -422,7 +425,10 @@ fn field(value: &Value<'_>, computed: expr::Kind) -> Option<Field> {
             );
             return None;
         }
-        Word::Minor => Kind::Minor { currency },
+        Word::Minor => Kind::Minor {
+            currency,
+            exponents,
+        },
         Word::Instant => Kind::Instant,
         Word::Seconds => Kind::Seconds,
         Word::Millis => Kind::Millis,
@@ -456,13 +462,42 @@ fn currency(value: &Value<'_>) -> Option<Currency> {
     if text.starts_with('/') {
         return value.pointer(false).map(Currency::At);
     }
-    if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+    if is_currency(text) {
         return Some(Currency::Fixed(text.to_owned()));
     }
     let code = (text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()))
         .then(|| format!("did you mean \"{}\"?", text.to_ascii_uppercase()));
     value.wrong(EXPECTED, code);
     None
+}
+
+/// Decimals by currency, where the vendor departs from ISO 4217.
+fn exponents(value: &Value<'_>) -> BTreeMap<String, u8> {
+    let Some(section) = value.section() else {
+        return BTreeMap::new();
+    };
+    section
+        .entries()
+        .into_iter()
+        .filter_map(|(code, decimals)| {
+            if !is_currency(code) {
+                decimals.problems.error(
+                    decimals.key_at,
+                    &decimals.path,
+                    "this is no ISO 4217 code",
+                    Some("a code such as `ISK`"),
+                    None,
+                );
+                return None;
+            }
+            Some((code.to_owned(), decimals.whole(0..=4)? as u8))
+        })
+        .collect()
+}
+
+/// Shaped like an ISO 4217 code.
+fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Canonical value to the system's.

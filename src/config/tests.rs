@@ -1,5 +1,6 @@
 //! What a good file becomes, and that no text at all brings the reader down.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -470,7 +471,13 @@ fn a_record_says_where_its_parts_are() {
     );
     assert!(deal.layout.fields["owner"].read_only);
     let currency = Currency::Fixed("NOK".to_owned());
-    assert_eq!(deal.layout.fields["total"].kind, Kind::Minor { currency });
+    assert_eq!(
+        deal.layout.fields["total"].kind,
+        Kind::Minor {
+            currency,
+            exponents: BTreeMap::from([("ISK".to_owned(), 2)])
+        }
+    );
 }
 
 #[test]

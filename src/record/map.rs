@@ -143,6 +143,8 @@ pub enum Kind {
     Minor {
         /// Its currency, which says how many decimals.
         currency: Currency,
+        /// Decimals by currency where the vendor departs from ISO 4217 (Stripe: `{ MGA = 0, ISK = 2 }`).
+        exponents: BTreeMap<String, u8>,
     },
     /// RFC 3339, or `YYYY-MM-DDTHH:MM:SS` without offset, which is taken as UTC.
     Instant,
