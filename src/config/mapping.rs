@@ -1,17 +1,18 @@
 //! Paths from one record type to another: `route = "shop.order -> crm.order"` with `write`, `fields`, `set`, `needs`,
 //! `links`. Whatever would fail at the first event for want of a declaration is found here.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::model::{Mapping, Path, System, Write};
+use super::carry::check_fields;
+use super::model::{Mapping, System, Write};
+use super::needs::Need;
 use super::paths::Route;
-use super::reader::{Section, Value, quoted};
+use super::reader::{Section, Value};
 use super::sections::Named;
 use super::settings::Settings;
 use super::values::check_member;
 use crate::event::expr::Kind;
-use crate::record::map::{self as types, Field, RecordMap};
+use crate::record::map::{RecordMap, changed};
 
 /// Keys that only such a path has.
 pub(super) const KEYS: [&str; 6] = ["write", "fields", "set", "needs", "links", "needs_within"];
@@ -19,22 +20,12 @@ pub(super) const KEYS: [&str; 6] = ["write", "fields", "set", "needs", "links", 
 /// How long a delivery waits for what it needs, unless it says so itself: long enough for a person to mend the other path.
 const NEEDS_WITHIN: Duration = Duration::from_secs(86_400);
 
-/// What a path asks of the records it needs, with its place: for the checks across paths.
-pub(super) struct Need<'a> {
-    /// The receiving system.
-    system: String,
-    /// The record type that is written.
-    target: String,
-    /// The record type that is needed.
-    needed: String,
-    /// Where that stands.
-    value: Value<'a>,
-}
-
 /// The two maps of a route.
-struct Maps<'s> {
-    from: &'s RecordMap,
-    to: &'s RecordMap,
+pub(super) struct Maps<'s> {
+    /// The source's.
+    pub(super) from: &'s RecordMap,
+    /// The receiver's.
+    pub(super) to: &'s RecordMap,
 }
 
 /// What a path between record types carries over; nothing if that cannot be said, which is reported.
@@ -197,7 +188,7 @@ pub(super) fn polled(from: &str, source: &str, systems: &Named<System>) -> Vec<S
         .poll
         .iter()
         .filter(|(kind, _)| kind == source || inside(kind))
-        .map(|(kind, _)| types::changed(kind))
+        .map(|(kind, _)| changed(kind))
         .collect()
 }
 
@@ -212,11 +203,12 @@ pub(super) fn overlap(one: &str, other: &str) -> bool {
 }
 
 /// `systems.crm.records.order`
-fn place(map: &RecordMap) -> String {
+pub(super) fn place(map: &RecordMap) -> String {
     format!("systems.{}.records.{}", map.system, map.kind)
 }
 
-type Listed<'a> = Vec<(Value<'a>, &'a str)>;
+/// The texts of a list, with their places.
+pub(super) type Listed<'a> = Vec<(Value<'a>, &'a str)>;
 
 fn texts<'a>(section: &Section<'a>, key: &'static str, expected: &str) -> Listed<'a> {
     section
@@ -336,144 +328,6 @@ fn mentions(template: &str, name: &str) -> bool {
     })
 }
 
-/// Fields must be known on both sides, and be writable; something must be written.
-fn check_fields(
-    section: &Section<'_>,
-    route: &Value<'_>,
-    maps: &Maps<'_>,
-    fields: &Listed<'_>,
-    set: &[(String, String, Value<'_>)],
-) {
-    let Maps { from, to } = maps;
-    let known: BTreeSet<&str> = std::iter::once(&from.layout)
-        .chain(from.from.values().map(|inside| &inside.layout))
-        .flat_map(|layout| layout.fields.keys().map(String::as_str))
-        .collect();
-    let writable = |value: &Value<'_>, name: &str| {
-        let names = to.layout.fields.keys().map(String::as_str);
-        if check_member(value, "field", &place(to), name, names)
-            && to
-                .layout
-                .fields
-                .get(name)
-                .is_some_and(|field| field.read_only)
-        {
-            value.error(
-                &format!("{} is read only in {}", quoted(name), place(to)),
-                None,
-            );
-        }
-    };
-    for (value, name) in fields {
-        if check_member(value, "field", &place(from), name, known.iter().copied()) {
-            writable(value, name);
-        }
-    }
-    for (name, _, value) in set {
-        writable(value, name);
-    }
-    check_kinds(route, maps, fields, set);
-    let common = from.kind == to.kind
-        && (to.layout.fields.iter())
-            .any(|(name, field)| !field.read_only && known.contains(name.as_str()));
-    if fields.is_empty() && set.is_empty() && !common {
-        section.error(
-            &format!(
-                "nothing would be written: {} and {} have no field in common that can be",
-                place(from),
-                place(to)
-            ),
-            Some("name fields of both with `fields`, or write some with `set`".to_owned()),
-        );
-    }
-}
-
-/// A field that is carried over must be able to hold what the source's can.
-fn check_kinds(
-    route: &Value<'_>,
-    maps: &Maps<'_>,
-    fields: &Listed<'_>,
-    set: &[(String, String, Value<'_>)],
-) {
-    let Maps { from, to } = maps;
-    for (name, target) in &to.layout.fields {
-        let listed = fields.iter().find(|(_, field)| field == name);
-        let is_set = set.iter().any(|(field, _, _)| field == name);
-        if target.read_only
-            || is_set
-            || listed.is_none() && (!fields.is_empty() || from.kind != to.kind)
-        {
-            continue;
-        }
-        let sources = std::iter::once(&from.layout)
-            .chain(from.from.values().map(|inside| &inside.layout))
-            .filter_map(|layout| layout.fields.get(name));
-        for source in sources {
-            if can_hold(source, target) {
-                continue;
-            }
-            listed.map_or(route, |(value, _)| value).error(
-                &format!(
-                    "{}.fields.{name} cannot hold what {}.fields.{name} has: {} becomes no {}",
-                    place(to),
-                    place(from),
-                    word(&source.kind),
-                    word(&target.kind)
-                ),
-                Some("correct a `type`, or name the fields to carry over with `fields`".to_owned()),
-            );
-            break;
-        }
-    }
-}
-
-/// Whether some value of one field can become a value of the other, as `record::translate` does it. Texts may always.
-fn can_hold(source: &Field, target: &Field) -> bool {
-    let plain = |kind: &types::Kind| {
-        matches!(
-            kind,
-            types::Kind::Text | types::Kind::Bool | types::Kind::Number
-        )
-    };
-    match (&source.kind, &target.kind) {
-        _ if !source.values.is_empty() => true,
-        (from, to) if !target.values.is_empty() && plain(to) => plain(from),
-        (types::Kind::Text, _)
-        | (types::Kind::Bool, types::Kind::Bool | types::Kind::Text)
-        | (types::Kind::Set { .. }, types::Kind::Set { .. }) => true,
-        (types::Kind::Number, to) => plain(to) && *to != types::Kind::Bool || is_amount(to),
-        (from, to) if is_amount(from) => is_amount(to),
-        (from, to) if is_time(from) => is_time(to) || *to == types::Kind::Text,
-        _ => false,
-    }
-}
-
-fn is_amount(kind: &types::Kind) -> bool {
-    matches!(kind, types::Kind::Money { .. } | types::Kind::Minor { .. })
-}
-
-fn is_time(kind: &types::Kind) -> bool {
-    matches!(
-        kind,
-        types::Kind::Instant | types::Kind::Seconds | types::Kind::Millis
-    )
-}
-
-/// The word of `type`.
-fn word(kind: &types::Kind) -> &'static str {
-    match kind {
-        types::Kind::Text => "text",
-        types::Kind::Bool => "bool",
-        types::Kind::Number => "number",
-        types::Kind::Money { .. } => "money",
-        types::Kind::Minor { .. } => "minor",
-        types::Kind::Instant => "instant",
-        types::Kind::Seconds => "seconds",
-        types::Kind::Millis => "millis",
-        types::Kind::Set { .. } => "set",
-    }
-}
-
 /// The source must say which other record is meant.
 fn check_ref(value: &Value<'_>, from: &RecordMap, kind: &str) {
     let known = from.layout.refs.contains_key(kind)
@@ -492,69 +346,4 @@ fn check_ref(value: &Value<'_>, from: &RecordMap, kind: &str) {
             )),
         );
     }
-}
-
-/// What only shows when all paths are seen together: needs in a circle, and needs that nobody fills.
-pub(super) fn check_needs(needs: &[Need<'_>], paths: &[Path]) {
-    let mut named: BTreeSet<(&str, BTreeSet<&str>)> = BTreeSet::new();
-    for need in needs {
-        // Each circle is met once for each of its needs.
-        if let Some(back) = way(needs, &need.system, &need.needed, &need.target)
-            && named.insert((&need.system, back.iter().copied().collect()))
-        {
-            let circle: Vec<&str> = std::iter::once(need.target.as_str()).chain(back).collect();
-            need.value.error(
-                &format!(
-                    "these wait for each other for ever: {}",
-                    circle.join(" -> ")
-                ),
-                Some(
-                    "take the need out of one of the paths, and join the records with `links`"
-                        .to_owned(),
-                ),
-            );
-        }
-        let written = paths.iter().any(|path| {
-            path.to == need.system
-                && (path.mapping.as_ref()).is_some_and(|mapping| mapping.target == need.needed)
-        });
-        if !written {
-            need.value.warning(
-                &format!(
-                    "no path writes {} to {}: what is not there already will be waited for in vain",
-                    need.needed, need.system
-                ),
-                Some(format!(
-                    "add a path to {}.{}, or let `midwatch adopt` learn their ids",
-                    need.system, need.needed
-                )),
-            );
-        }
-    }
-}
-
-/// The needs that lead from one record type to another, both included.
-fn way<'n>(needs: &'n [Need<'_>], system: &str, from: &'n str, to: &str) -> Option<Vec<&'n str>> {
-    let mut ways = vec![vec![from]];
-    let mut seen = BTreeSet::from([from]);
-    while !ways.is_empty() {
-        let mut longer = Vec::new();
-        for way in ways {
-            let last = *way.last()?;
-            if last == to {
-                return Some(way);
-            }
-            let next = needs
-                .iter()
-                .filter(|need| need.system == system && need.target == last)
-                .map(|need| need.needed.as_str());
-            for kind in next {
-                if seen.insert(kind) {
-                    longer.push(way.iter().copied().chain([kind]).collect());
-                }
-            }
-        }
-        ways = longer;
-    }
-    None
 }

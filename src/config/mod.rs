@@ -8,6 +8,7 @@
 use std::path::Path;
 
 mod auth;
+mod carry;
 mod channels;
 pub mod diagnostic;
 mod expression;
@@ -15,8 +16,10 @@ mod hooks;
 pub mod live;
 mod mapping;
 pub mod model;
+mod needs;
 mod paths;
 pub mod presets;
+mod problems;
 mod reader;
 mod recipes;
 mod reconcile;
@@ -39,7 +42,8 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use uses::Use;
 
 use model::Config;
-use reader::{Problems, Section};
+use problems::Problems;
+use reader::Section;
 
 /// The largest configuration file that is read, in bytes.
 const LARGEST_FILE: u64 = 1024 * 1024;

@@ -3,8 +3,9 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
-use super::mapping::{self, Need};
+use super::mapping;
 use super::model::{Auth, BreakerPolicy, Channel, Lane, Mode, Path, RequestTemplate, Sync, System};
+use super::needs::{self, Need};
 use super::reader::{Section, Value, quoted};
 use super::sections::Named;
 use super::settings::{Settings, settings};
@@ -117,7 +118,7 @@ pub(super) fn paths(
             path(&one, name, &shared, around, &mut needs).filter(|_| named)
         })
         .collect();
-    mapping::check_needs(&needs, &paths);
+    needs::check(&needs, &paths);
     paths
 }
 

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Problems, Section};
+use super::problems::Problems;
+use super::reader::Section;
 use super::suggest::{alternatives, did_you_mean};
 
 /// One preset.

@@ -8,112 +8,13 @@
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::problems::Problems;
 use super::suggest::did_you_mean;
-use crate::visible::{self, Visible};
-
-/// Collects what is wrong and doubtful in one file.
-pub(super) struct Problems<'a> {
-    file: &'a Path,
-    text: &'a str,
-    /// The file is a preset, not the user's.
-    preset: bool,
-    /// Byte offset at which each line begins.
-    lines: Vec<usize>,
-    found: RefCell<Vec<(usize, Diagnostic)>>,
-}
-
-impl<'a> Problems<'a> {
-    /// None yet.
-    pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        let lines = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            file,
-            text,
-            preset: false,
-            lines,
-            found: RefCell::default(),
-        }
-    }
-
-    /// None yet, in a preset; `file` is what it is called.
-    pub(super) fn of_preset(file: &'a Path, text: &'a str) -> Self {
-        Self {
-            preset: true,
-            ..Self::new(file, text)
-        }
-    }
-
-    /// Adds an error at a byte offset.
-    pub(super) fn error(
-        &self,
-        at: usize,
-        key: &str,
-        message: &str,
-        expected: Option<&str>,
-        suggestion: Option<String>,
-    ) {
-        self.add(Severity::Error, at, key, message, expected, suggestion);
-    }
-
-    /// Adds a warning at a byte offset.
-    pub(super) fn warning(&self, at: usize, key: &str, message: &str, suggestion: Option<String>) {
-        self.add(Severity::Warning, at, key, message, None, suggestion);
-    }
-
-    fn add(
-        &self,
-        severity: Severity,
-        at: usize,
-        key: &str,
-        message: &str,
-        expected: Option<&str>,
-        suggestion: Option<String>,
-    ) {
-        let (line, column) = self.place(at);
-        // Whatever was quoted on the way comes from the file, and goes to a terminal.
-        let visible = |text: &str| Visible::of(text).into_string();
-        let diagnostic = Diagnostic {
-            severity,
-            file: PathBuf::from(self.file),
-            line,
-            column,
-            key: visible(key),
-            message: visible(message),
-            expected: expected.map(visible),
-            suggestion: suggestion.map(|text| visible(&text)),
-        };
-        self.found.borrow_mut().push((at, diagnostic));
-    }
-
-    /// Line and column, both from 1, of a byte offset.
-    fn place(&self, at: usize) -> (u32, u32) {
-        let line = self.lines.partition_point(|start| *start <= at).max(1);
-        let start = self.lines[line - 1];
-        let column = self
-            .text
-            .get(start..at.min(self.text.len()))
-            .map_or(0, |before| before.chars().count());
-        (line as u32, column as u32 + 1)
-    }
-
-    /// Everything found, in file order.
-    pub(super) fn into_found(self) -> Vec<Diagnostic> {
-        let mut found = self.found.into_inner();
-        found.sort_by_key(|(at, _)| *at);
-        found
-            .into_iter()
-            .map(|(_, diagnostic)| diagnostic)
-            .collect()
-    }
-}
+use crate::visible;
 
 /// A value where it was written.
 #[derive(Clone, Copy)]
