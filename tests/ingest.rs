@@ -850,6 +850,45 @@ async fn what_a_vendor_signed_is_never_answered_with_an_error() {
 }
 
 #[tokio::test]
+async fn what_a_sender_counts_up_makes_no_other_event() {
+    let counts = r#"
+[systems.counting]
+hooks = { recipe = "hmac", secrets = ["file:key"], exclude = ["/attempt"] }
+"#;
+    let house = House::open(&format!("{CONFIG}{HOOKS}{counts}"), Limits::default()).await;
+    for (system, body, status) in [
+        (
+            "counting",
+            r#"{"id":"1","type":"x","attempt":1}"#,
+            "unrouted",
+        ),
+        (
+            "counting",
+            r#"{"id":"1","type":"x","attempt":2}"#,
+            "duplicate",
+        ),
+        (
+            "counting",
+            r#"{"id":"1","type":"x","attempt":2,"total":5}"#,
+            "held",
+        ),
+        // Where nobody said so, every byte counts.
+        ("plain", r#"{"id":"1","type":"x","attempt":1}"#, "unrouted"),
+        ("plain", r#"{"id":"1","type":"x","attempt":2}"#, "held"),
+    ] {
+        let signature = hex::encode(sign(b"s3cret", body));
+        let headers = [("X-Signature", signature.as_str())];
+        let request = post(&format!("/hooks/{system}"), &headers, body);
+        let answer = house.send(request).await;
+        assert_eq!(
+            answer.json()["status"],
+            status,
+            "{system} {body}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_form_is_verified_as_it_came_and_its_payload_is_what_it_says() {
     let house = House::open(&format!("{CONFIG}{HOOKS}"), Limits::default()).await;
     let form = "payload=%7B%22action%22%3A%22opened%22%2C%22note%22%3A%22a+b%22%7D";
