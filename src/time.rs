@@ -37,6 +37,16 @@ impl Timestamp {
         self.utc().to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
+    /// RFC 3339 in UTC, with milliseconds only where there are any.
+    pub fn brief(self) -> String {
+        let format = if self.0.rem_euclid(1000) == 0 {
+            SecondsFormat::Secs
+        } else {
+            SecondsFormat::Millis
+        };
+        self.utc().to_rfc3339_opts(format, true)
+    }
+
     /// `format` (chrono's strftime) in `zone`.
     pub fn in_zone(self, zone: chrono_tz::Tz, format: &str) -> String {
         zone.from_utc_datetime(&self.utc().naive_utc())

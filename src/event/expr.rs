@@ -1,15 +1,15 @@
 //! The one expression and template engine: minijinja, made strict. Paths use it for `when`, `order_by`, `value`, URLs,
-//! headers and bodies; hook mappings use it to read a vendor's request.
+//! headers and bodies; hook mappings use it to read a vendor's request; record maps for what is computed and sent.
 //!
 //! What it promises: a name that is missing is an error that names it (never an empty text); numbers print as the sender
 //! wrote them; no template runs longer than its fuel or writes more than [`MAX_OUTPUT`]; nothing is escaped, so JSON
 //! bodies insert values with `| tojson`. It must never reach outside its scope: no files, no includes, no clock.
 //!
-//! Names: `id`, `source`, `type`, `subject`, `time` (RFC 3339), `key` (the idempotency key), `ext` (the other
-//! extensions), `data` (parsed JSON). Beside minijinja's own filters: `tojson`, `string` (keeps a number's text),
+//! Names over an event: `id`, `source`, `type`, `subject`, `time` (RFC 3339), `key` (the idempotency key), `ext` (the other
+//! extensions), `data` (parsed JSON); each [`Kind`] says its own. Beside minijinja's own filters: `tojson`, `string` (keeps a number's text),
 //! `minor` (`12.10` to `1210`) and a `default` that replaces null as well as what is missing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 
@@ -20,8 +20,11 @@ use minijinja::{
 };
 
 use super::Event;
-use super::json::JsonError;
+use super::json::{self, JsonError};
 use super::value::{self, Parsed, Spellings};
+use crate::http::percent;
+use crate::record::json::Node;
+use crate::time::Timestamp;
 
 /// Most bytes that a template may write.
 pub const MAX_OUTPUT: usize = 4 << 20;
@@ -152,6 +155,41 @@ impl Kind {
     }
 }
 
+/// Where a template's values are put, and so how they are written: none can leave its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere: as they are.
+    Text,
+    /// One part of a URL or of a form: percent-encoded.
+    Url,
+    /// Inside a JSON string: escaped, but for what `tojson` made.
+    Json,
+}
+
+/// A text by name, or null, as templates see it.
+pub type Texts = BTreeMap<String, Option<String>>;
+
+/// What the shape of a request is filled with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ShapeNames<'a> {
+    /// The record's business key.
+    pub key: Option<&'a str>,
+    /// The id that the system gave it.
+    pub id: Option<&'a str>,
+    /// The system's word for its type.
+    pub object: &'a str,
+    /// Its type.
+    pub kind: &'a str,
+    /// The system's texts by field name.
+    pub fields: Option<&'a Texts>,
+    /// The record's JSON.
+    pub json: Option<&'a str>,
+    /// The id of the record that it is linked to.
+    pub other: Option<&'a str>,
+    /// RFC 3339.
+    pub since: Option<&'a str>,
+}
+
 /// What an expression can see. Cheap to clone; the data is parsed at the first use and then shared.
 #[derive(Debug, Clone)]
 pub struct Scope(Arc<Root>);
@@ -164,14 +202,85 @@ struct Root {
 
 #[derive(Debug)]
 enum Names {
-    Event(Box<Event>),
-    Hook { headers: Value, body: Bytes },
+    Event {
+        event: Box<Event>,
+        /// The source record's, for a mapping.
+        fields: Option<Value>,
+    },
+    Hook {
+        headers: Value,
+        body: Bytes,
+    },
+    Given {
+        values: Vec<(&'static str, Value)>,
+        spellings: Arc<Spellings>,
+    },
 }
 
 impl Scope {
     /// The scope of an event.
     pub fn event(event: &Event) -> Self {
-        Self::of(Names::Event(Box::new(event.clone())))
+        Self::of(Names::Event {
+            event: Box::new(event.clone()),
+            fields: None,
+        })
+    }
+
+    /// The scope of an event and the fields of the record that it carries.
+    pub fn mapping(event: &Event, fields: &Texts) -> Self {
+        Self::of(Names::Event {
+            event: Box::new(event.clone()),
+            fields: Some(texts(fields)),
+        })
+    }
+
+    /// The scope of a record's JSON; `outer` is the whole that it was found in, if it is inside another one.
+    pub fn record(data: &Node, outer: Option<&Node>) -> Self {
+        let mut spellings = Spellings::default();
+        let mut values = vec![("data", value::of_node(data, &mut spellings))];
+        if let Some(outer) = outer {
+            values.push(("outer", value::of_node(outer, &mut spellings)));
+        }
+        Self::given(values, spellings)
+    }
+
+    /// The scope of a request's shape. What is not there is undefined, and named where a template wants it.
+    pub fn shape(names: &ShapeNames<'_>) -> Self {
+        let mut values = vec![
+            ("object", Value::from(names.object)),
+            ("kind", Value::from(names.kind)),
+        ];
+        for (name, text) in [
+            ("key", names.key),
+            ("id", names.id),
+            ("other", names.other),
+            ("since", names.since),
+        ] {
+            values.extend(text.map(|text| (name, Value::from(text))));
+        }
+        values.extend(names.fields.map(|fields| ("fields", texts(fields))));
+        let json = names.json.map(|json| Value::from_safe_string(json.into()));
+        values.extend(json.map(|json| ("json", json)));
+        Self::given(values, Spellings::default())
+    }
+
+    /// The scope of the part of a listing's URL that narrows it to changes since a time.
+    pub fn since(at: Timestamp) -> Self {
+        // To the second before, which every vendor reads: better a record twice than none.
+        let seconds = Timestamp(at.0.div_euclid(1000) * 1000);
+        let values = vec![
+            ("since", Value::from(seconds.brief())),
+            ("since_seconds", Value::from(at.0.div_euclid(1000))),
+            ("since_millis", Value::from(at.0)),
+        ];
+        Self::given(values, Spellings::default())
+    }
+
+    fn given(values: Vec<(&'static str, Value)>, spellings: Spellings) -> Self {
+        Self::of(Names::Given {
+            values,
+            spellings: Arc::new(spellings),
+        })
     }
 
     /// The scope of a vendor's request; header names lower case. Of repeated headers the first counts.
@@ -202,12 +311,15 @@ impl Scope {
     }
 }
 
+fn texts(texts: &Texts) -> Value {
+    Value::from_pairs(texts.iter().map(|(name, text)| {
+        let text = text.as_deref().map_or(Value::from(()), Value::from);
+        (name.as_str(), text)
+    }))
+}
+
 impl Root {
-    fn json(&self) -> Value {
-        let bytes = match &self.names {
-            Names::Event(event) => &event.data,
-            Names::Hook { body, .. } => body,
-        };
+    fn json(&self, bytes: &Bytes) -> Value {
         match self.json.get_or_init(|| value::parse(bytes)) {
             Ok(parsed) => parsed.value.clone(),
             Err(error) => Value::from(Error::new(
@@ -218,8 +330,9 @@ impl Root {
     }
 
     fn spellings(&self) -> Arc<Spellings> {
-        match self.json.get() {
-            Some(Ok(parsed)) => Arc::clone(&parsed.spellings),
+        match (&self.names, self.json.get()) {
+            (Names::Given { spellings, .. }, _) => Arc::clone(spellings),
+            (_, Some(Ok(parsed))) => Arc::clone(&parsed.spellings),
             _ => Arc::default(),
         }
     }
@@ -235,7 +348,7 @@ impl Object for Root {
             return Some(Value::from_dyn_object(self.spellings()));
         }
         match (&self.names, key) {
-            (Names::Event(event), _) => match key {
+            (Names::Event { event, fields }, _) => match key {
                 "id" => Some(Value::from(event.id.as_str())),
                 "source" => Some(Value::from(event.source.as_str())),
                 "type" => Some(Value::from(event.kind.as_str())),
@@ -248,12 +361,17 @@ impl Object for Root {
                         .iter()
                         .map(|(name, value)| (name.as_str(), value.as_str())),
                 )),
-                "data" => Some(self.json()),
+                "data" => Some(self.json(&event.data)),
+                "fields" => fields.clone(),
                 _ => None,
             },
             (Names::Hook { headers, .. }, "headers") => Some(headers.clone()),
-            (Names::Hook { .. }, "body") => Some(self.json()),
+            (Names::Hook { body, .. }, "body") => Some(self.json(body)),
             (Names::Hook { .. }, _) => None,
+            (Names::Given { values, .. }, _) => values
+                .iter()
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| value.clone()),
         }
     }
 }
@@ -269,10 +387,11 @@ fn write_out(out: &mut Output, text: &str) -> Result<(), Error> {
     out.write_str(text).map_err(Error::from)
 }
 
-fn filter_tojson(state: &State, value: &Value) -> Result<String, Error> {
+fn filter_tojson(state: &State, value: &Value) -> Result<Value, Error> {
     let mut out = String::new();
     value::write_json(value, &spellings(state), &mut out, 0)?;
-    Ok(out)
+    // Marked, so that it is not escaped once more inside JSON.
+    Ok(Value::from_safe_string(out))
 }
 
 fn filter_string(state: &State, value: &Value) -> Result<String, Error> {
@@ -302,7 +421,24 @@ fn filter_default(value: &Value, other: Option<Value>, blank_too: Option<bool>) 
     }
 }
 
-fn environment(undefined: UndefinedBehavior, fuel: u64) -> Environment<'static> {
+/// Writes a value where a template puts it.
+fn write_at(out: &mut Output, place: Place, value: &Value, text: &str) -> Result<(), Error> {
+    let mut encoded = String::new();
+    match place {
+        Place::Text => return write_out(out, text),
+        Place::Url => percent::encode(text, &mut encoded),
+        Place::Json if value.is_safe() || value.as_str().is_none() => return write_out(out, text),
+        Place::Json => {
+            let mut quoted = String::new();
+            json::quote(text, &mut quoted);
+            // Without its quotes: the template has written them.
+            encoded.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+        }
+    }
+    write_out(out, &encoded)
+}
+
+fn environment(undefined: UndefinedBehavior, fuel: u64, place: Place) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(undefined);
     env.set_fuel(Some(fuel));
@@ -314,13 +450,13 @@ fn environment(undefined: UndefinedBehavior, fuel: u64) -> Environment<'static> 
     env.add_filter("minor", filter_minor);
     env.add_filter("default", filter_default);
     env.add_filter("d", filter_default);
-    env.set_formatter(|out, state, value| {
+    env.set_formatter(move |out, state, value| {
         if let Some(text) = value.as_str() {
-            return write_out(out, text);
+            return write_at(out, place, value, text);
         }
         let mut text = String::new();
         value::write_text(value, &spellings(state), &mut text)?;
-        write_out(out, &text)
+        write_at(out, place, value, &text)
     });
     // A template's name is its text; only the engine itself asks for one, never another template.
     env.set_path_join_callback(|_, _| "\0".into());
@@ -328,8 +464,11 @@ fn environment(undefined: UndefinedBehavior, fuel: u64) -> Environment<'static> 
     env
 }
 
-static STRICT: LazyLock<Environment<'static>> =
-    LazyLock::new(|| environment(UndefinedBehavior::Strict, FUEL));
+type Lazy = LazyLock<Environment<'static>>;
+
+static STRICT: Lazy = Lazy::new(|| environment(UndefinedBehavior::Strict, FUEL, Place::Text));
+static IN_URL: Lazy = Lazy::new(|| environment(UndefinedBehavior::Strict, FUEL, Place::Url));
+static IN_JSON: Lazy = Lazy::new(|| environment(UndefinedBehavior::Strict, FUEL, Place::Json));
 
 type Compiled = Arc<Expression<'static, 'static>>;
 
@@ -416,8 +555,23 @@ impl Engine {
 
     /// As [`Self::render`], sharing a scope between several templates over one event.
     pub fn render_in(&self, template: &str, scope: &Scope) -> Result<String, ExprError> {
+        self.render_at(Place::Text, template, scope)
+    }
+
+    /// As [`Self::render_in`], with each value written so that it stays in its place.
+    pub fn render_at(
+        &self,
+        place: Place,
+        template: &str,
+        scope: &Scope,
+    ) -> Result<String, ExprError> {
+        let environment = match place {
+            Place::Text => &STRICT,
+            Place::Url => &IN_URL,
+            Place::Json => &IN_JSON,
+        };
         let mut out = Capped(Vec::new());
-        STRICT
+        environment
             .get_template(template)
             .and_then(|compiled| {
                 compiled
@@ -459,7 +613,7 @@ impl io::Write for Capped {
 pub fn check(text: &str, kind: Kind) -> Result<(), ExprError> {
     let known = kind.names();
     // Everything is undefined here, and that is allowed: only what can never work fails.
-    let mut env = environment(UndefinedBehavior::Chainable, 20_000);
+    let mut env = environment(UndefinedBehavior::Chainable, 20_000, Place::Text);
     env.set_formatter(|_, _, _| Ok(()));
     let fail = |error: Error| ExprError::of(&error, text);
     let (names, tried) = if kind == Kind::Expression {

@@ -351,6 +351,14 @@ pub fn unescape(quoted: &str) -> Result<String, JsonProblem> {
     }
 }
 
+/// Writes `text` as a JSON string.
+pub fn quote(text: &str, out: &mut String) {
+    // Writing a string as JSON into memory cannot fail.
+    if let Ok(quoted) = serde_json::to_string(text) {
+        out.push_str(&quoted);
+    }
+}
+
 /// The members of the object that `text` is: quoted name and the exact source of the value, in source order.
 /// None if `text` is a JSON value but no object. The whole text is checked.
 pub fn members(text: &str) -> Result<Option<Vec<(&str, &str)>>, JsonError> {

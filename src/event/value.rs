@@ -14,6 +14,8 @@ use minijinja::value::{Enumerator, Object, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use super::json::{self, JsonError, JsonProblem, Token, Tokens};
+use crate::record::decimal::Decimal;
+use crate::record::json::Node;
 
 /// Members up to which an object is searched one by one.
 const SMALL: usize = 24;
@@ -43,8 +45,12 @@ impl Spellings {
                 entry.insert(Spelling::As(source.into()));
             }
             Entry::Occupied(mut entry) => {
+                let same = |known: &str| match (Decimal::parse(known), Decimal::parse(source)) {
+                    (Some(known), Some(other)) => known == other,
+                    _ => known == source,
+                };
                 if let Spelling::As(known) = entry.get()
-                    && decimal(known) != decimal(source)
+                    && !same(known)
                 {
                     entry.insert(Spelling::Ambiguous);
                 }
@@ -70,23 +76,6 @@ impl Spellings {
         }
         Ok(())
     }
-}
-
-/// Sign, digits without surrounding zeros, and power of ten: equal for equal decimals.
-fn decimal(source: &str) -> (bool, String, i64) {
-    let (mantissa, exponent) = source.split_once(['e', 'E']).unwrap_or((source, "0"));
-    let negative = mantissa.starts_with('-');
-    let mantissa = mantissa.trim_start_matches('-');
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    let power = exponent.parse::<i64>().unwrap_or(i64::MAX / 2) - fraction.len() as i64;
-    let kept = digits.trim_end_matches('0');
-    let power = power + (digits.len() - kept.len()) as i64;
-    let kept = kept.trim_start_matches('0');
-    if kept.is_empty() {
-        return (negative, String::new(), 0);
-    }
-    (negative, kept.to_owned(), power)
 }
 
 /// A JSON text, read.
@@ -200,6 +189,26 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, JsonError> {
     })
 }
 
+/// The value of a tree that was read before; its numbers' spellings are added.
+pub fn of_node(node: &Node, spellings: &mut Spellings) -> Value {
+    match node {
+        Node::Null => Value::from(()),
+        Node::Bool(value) => Value::from(*value),
+        Node::Number(source) => number(source, spellings),
+        Node::Text(text) => Value::from(text.as_str()),
+        Node::Array(items) => {
+            let items = items.iter().map(|item| of_node(item, spellings));
+            Value::from(items.collect::<Vec<_>>())
+        }
+        Node::Object(members) => Value::from_object(Members::new(
+            members
+                .iter()
+                .map(|(name, member)| (Value::from(name.as_str()), of_node(member, spellings)))
+                .collect(),
+        )),
+    }
+}
+
 fn number(source: &str, spellings: &mut Spellings) -> Value {
     if source != "-0" && !source.contains(['.', 'e', 'E']) {
         if let Ok(number) = source.parse::<i64>() {
@@ -287,22 +296,15 @@ pub fn write_json(
                 if place > 0 {
                     out.push(',');
                 }
-                push_quoted(&key.to_string(), out);
+                json::quote(&key.to_string(), out);
                 out.push(':');
                 write_json(&value.get_item(&key)?, spellings, out, depth + 1)?;
             }
             out.push('}');
         }
-        _ => push_quoted(&value.to_string(), out),
+        _ => json::quote(&value.to_string(), out),
     }
     Ok(())
-}
-
-fn push_quoted(text: &str, out: &mut String) {
-    // Writing a string as JSON into memory cannot fail.
-    if let Ok(quoted) = serde_json::to_string(text) {
-        out.push_str(&quoted);
-    }
 }
 
 /// `12.10` with two digits is `1210`: a decimal as whole minor units, exactly, from its source text.

@@ -1,5 +1,6 @@
 //! The outbound client: every request that midwatch makes goes through here, and nothing else opens a connection.
 
+pub mod address;
 mod auth;
 mod body;
 mod exchange;
@@ -7,6 +8,7 @@ pub mod guard;
 pub mod join;
 mod limits;
 mod outbound;
+pub mod percent;
 mod redact;
 pub mod reply;
 mod sign;

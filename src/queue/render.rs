@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::config::model::{Lane, Path, RequestTemplate};
 use crate::event::Event;
 use crate::event::expr::{Engine, ExprError, Scope};
-use crate::http::join::{BadUrl, is_absolute, join};
+use crate::http::address::{AddressError, address};
 use crate::queue::model::Request;
 
 /// Why a request could not be made of an event.
@@ -18,20 +18,14 @@ pub enum RenderError {
     /// A template failed; names the missing value where there is one.
     #[error("cannot render the {part}: {error}")]
     Template {
-        /// `url`, `body`, `header x`.
+        /// `body`, `header x`.
         part: String,
         /// Why.
         error: ExprError,
     },
-    /// The URL makes no sense.
+    /// The URL cannot be made.
     #[error(transparent)]
-    Url(#[from] BadUrl),
-    /// The host would come from the event.
-    #[error("the URL's host must be written in the configuration, not taken from an event")]
-    Host,
-    /// A value would leave its place in the URL.
-    #[error("`{{{{ {0} }}}}` is `.` or `..` here: that would lead to another place")]
-    Dots(String),
+    Address(AddressError),
     /// The receiving system has no URL.
     #[error("system {0} has no url, and the path's is relative")]
     NoBase(String),
@@ -60,13 +54,12 @@ pub fn render(
     };
     let url = match path.lane {
         Lane::Page => path.to.clone(),
-        Lane::Work => {
-            let rendered = match &scope {
-                Some(scope) => fill_url(&template.url, scope, engine)?,
-                None => template.url.clone(),
-            };
-            absolute(path, base, &rendered)?.into()
-        }
+        Lane::Work => address(base, &template.url, scope.as_ref(), engine)
+            .map_err(|error| match error {
+                AddressError::NoBase => RenderError::NoBase(path.to.clone()),
+                error => RenderError::Address(error),
+            })?
+            .into(),
     };
     let body = match &template.body {
         Some(text) => fill("body", text)?.into(),
@@ -120,70 +113,6 @@ pub fn key(source: &str, id: &str, path: &str, body: &[u8]) -> String {
 /// Methods whose requests have no content unless the path says so (RFC 9110, 9.3).
 fn sends_no_body(template: &RequestTemplate) -> bool {
     matches!(template.method.as_str(), "GET" | "HEAD" | "DELETE")
-}
-
-fn absolute(path: &Path, base: Option<&Url>, rendered: &str) -> Result<Url, RenderError> {
-    let template = &path.request.url;
-    if is_absolute(template) {
-        let host = template.find("//").map_or(0, |at| at + 2);
-        let end = template[host..]
-            .find(['/', '?', '#'])
-            .map_or(template.len(), |at| host + at);
-        if template[..end].contains('{') {
-            return Err(RenderError::Host);
-        }
-        return Ok(Url::parse(rendered).map_err(|error| BadUrl::new(&error))?);
-    }
-    let base = base.ok_or_else(|| RenderError::NoBase(path.to.clone()))?;
-    if is_absolute(rendered) {
-        return Err(RenderError::Host);
-    }
-    Ok(join(base, rendered)?)
-}
-
-/// Renders a URL; each `{{ value }}` is percent-encoded, so that it stays one part of the URL. A template with blocks
-/// (`{% if %}`) is rendered as a whole, and encodes its values itself.
-fn fill_url(template: &str, scope: &Scope, engine: &Engine) -> Result<String, RenderError> {
-    let failed = |error| RenderError::Template {
-        part: "url".to_owned(),
-        error,
-    };
-    if template.contains("{%") {
-        return engine.render_in(template, scope).map_err(failed);
-    }
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        out.push_str(before);
-        let Some((expression, tail)) = after.split_once("}}") else {
-            // Half a value: the engine says where.
-            return engine.render_in(template, scope).map_err(failed);
-        };
-        let value = engine
-            .render_in(&format!("{{{{{expression}}}}}"), scope)
-            .map_err(failed)?;
-        if matches!(value.as_str(), "." | "..") {
-            return Err(RenderError::Dots(expression.trim().to_owned()));
-        }
-        encode(&value, &mut out);
-        rest = tail;
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn encode(value: &str, out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            out.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -242,40 +171,9 @@ mod tests {
         assert_eq!(header(&rendered, "content-type"), Some("application/json"));
 
         let error = request(fill, r#"{"id":"..","by":"x","total":1}"#).expect_err("dots");
-        assert_eq!(error, RenderError::Dots("data.id".to_owned()));
+        assert!(matches!(error, RenderError::Address(AddressError::Dots(_))));
         let error = request(fill, r#"{"id":"a","by":"x"}"#).expect_err("no total");
         assert!(error.to_string().contains("total"), "{error}");
-    }
-
-    #[test]
-    fn an_event_cannot_choose_the_host() {
-        for (url, value) in [
-            ("https://{{ data.v }}/x", "evil.example"),
-            ("https://crm.{{ data.v }}", "evil.example"),
-            (
-                "{% if true %}{{ data.v }}{% endif %}",
-                "https://evil.example/",
-            ),
-        ] {
-            let result = request(
-                |r| url.clone_into(&mut r.url),
-                &format!("{{\"v\":\"{value}\"}}"),
-            );
-            assert_eq!(result, Err(RenderError::Host), "{url}");
-        }
-        for (url, value) in [
-            ("{{ data.v }}", "https://evil.example/"),
-            ("//{{ data.v }}/", "evil.example"),
-            ("https://crm.example/{{ data.v }}", "@evil.example"),
-            ("{% if true %}{{ data.v }}{% endif %}", "//evil.example/"),
-        ] {
-            let request = request(
-                |r| url.clone_into(&mut r.url),
-                &format!("{{\"v\":\"{value}\"}}"),
-            );
-            let url = request.expect(url).url;
-            assert!(url.starts_with("https://crm.example/"), "{url}");
-        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::value::{Decimal, Value};
+use super::value::Value;
+use crate::record::decimal::Decimal;
+use crate::record::instant;
 use crate::time::Timestamp;
 
 /// The most records of one listing.
@@ -187,8 +189,8 @@ impl Collector<'_> {
             return Ok(());
         }
         let updated = match self.shape.updated.as_ref().map(read).transpose()? {
-            Some(Value::Text(text)) => instant(text.trim()),
-            Some(Value::Number(text)) => unix_seconds(&text),
+            Some(Value::Text(text)) => instant::parse(&text),
+            Some(Value::Number(text)) => instant::seconds(&text),
             _ => None,
         };
         let fields = self
@@ -204,16 +206,6 @@ impl Collector<'_> {
         });
         Ok(())
     }
-}
-
-/// RFC 3339; without an offset it is read as UTC (WooCommerce's `date_modified_gmt`).
-fn instant(text: &str) -> Option<Timestamp> {
-    Timestamp::parse_rfc3339(text).or_else(|| Timestamp::parse_rfc3339(&format!("{text}Z")))
-}
-
-/// Whole Unix seconds (Stripe's `created`).
-fn unix_seconds(text: &str) -> Option<Timestamp> {
-    text.parse::<i64>().ok()?.checked_mul(1000).map(Timestamp)
 }
 
 /// A JSON Pointer, taken apart once.

@@ -2,6 +2,26 @@
 //! reconciliation. Pure: from declarations and bytes to values, requests and differences. Must never do I/O, and money
 //! must never become a float. The dispatcher, `remote` and the command line call it.
 
+pub mod body;
+mod compare;
+mod convert;
+pub mod currency;
+pub mod decimal;
+pub mod error;
+mod form;
+pub(crate) mod instant;
+pub mod json;
 pub mod ledger;
 pub mod map;
+pub mod pointer;
+pub mod read;
+pub mod shape;
+#[cfg(test)]
+mod testing;
+mod translate;
 pub mod value;
+mod wire;
+
+pub use compare::{FieldDiff, compare};
+pub use error::{Problem, RecordError};
+pub use translate::translate;

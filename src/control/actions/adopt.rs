@@ -7,7 +7,7 @@ use crate::config::model::Config;
 
 impl Actions {
     /// What an adoption would read and keep.
-    pub(super) async fn preview_adopt(
+    pub(super) fn preview_adopt(
         &self,
         kind: &str,
         given: &[String],

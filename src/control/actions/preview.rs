@@ -54,7 +54,7 @@ impl Actions {
                 kind,
                 sides,
                 dry_run,
-            } => self.preview_adopt(&kind, &sides, dry_run).await,
+            } => self.preview_adopt(&kind, &sides, dry_run),
             Action::EnableHook { system } => Ok(plain(format!(
                 "ask {system} to enable its webhook again; what it did not call about meanwhile is not sent by this"
             ))),

@@ -1,0 +1,98 @@
+//! A record of one system -> what another system's record of the same thing should hold. Pure; the dispatcher, the
+//! command line and `adopt` call it.
+//!
+//! Values come over exactly or not at all: a status outside a table, an amount in another currency or with more decimals
+//! than the receiver writes is an error, never a guess.
+
+use super::body;
+use super::convert;
+use super::error::RecordError;
+use super::map::RecordMap;
+use super::value::{Record, Value};
+use crate::config::model::Mapping;
+use crate::event::Event;
+use crate::event::expr::{Engine, Scope, Texts};
+
+/// The record for the target's system, in canonical form, as the target's map can hold it: fields that both maps have
+/// (or those that the mapping names), then those that it sets. A field that the source does not have is not in it.
+///
+/// Its key is the source's own where both are of one type, else the one that the source `refs`; its version, creation
+/// and `refs` are the source's.
+///
+/// # Errors
+/// [`RecordError::NoKey`] where the source does not name the target; [`RecordError::Part`] for a field that is needed
+/// and cannot come over.
+pub fn translate(
+    source: &Record,
+    from: &RecordMap,
+    to: &RecordMap,
+    mapping: &Mapping,
+    event: &Event,
+    engine: &Engine,
+) -> Result<Record, RecordError> {
+    let own = from.kind == to.kind;
+    let key = if own {
+        source.key.as_ref()
+    } else {
+        source.refs.get(&to.kind)
+    };
+    let mut record = Record {
+        key: Some(
+            key.ok_or_else(|| RecordError::NoKey {
+                record: format!("{}.{}", from.system, from.kind),
+                kind: to.kind.clone(),
+                own,
+            })?
+            .clone(),
+        ),
+        version: source.version.clone(),
+        created: source.created,
+        refs: source.refs.clone(),
+        ..Record::default()
+    };
+    let set = |name: &str| mapping.set.iter().any(|(set, _)| set == name);
+    let mut carry = |name: &str| -> Result<(), RecordError> {
+        let target = body::field(to, name)?;
+        if set(name) || !body::writable(target) {
+            return Ok(());
+        }
+        if let Some(unread) = source.unread.get(name) {
+            return Err(unread.clone());
+        }
+        if let Some(value) = source.fields.get(name) {
+            let value = convert::to(target, value);
+            let value = value.map_err(|problem| body::error(to, name, problem))?;
+            record.fields.insert(name.to_owned(), value);
+        }
+        Ok(())
+    };
+    if !mapping.fields.is_empty() {
+        for name in &mapping.fields {
+            carry(name)?;
+        }
+    } else if own {
+        for name in from.layout.fields.keys() {
+            if to.layout.fields.contains_key(name) {
+                carry(name)?;
+            }
+        }
+    }
+    if !mapping.set.is_empty() {
+        let texts: Texts = source
+            .fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value.text()))
+            .collect();
+        let scope = Scope::mapping(event, &texts);
+        for (name, template) in &mapping.set {
+            let target = body::field(to, name)?;
+            let value = engine
+                .render_in(template, &scope)
+                .map_err(Into::into)
+                .and_then(|text| convert::to(target, &Value::Text(text)));
+            let value = value.map_err(|problem| body::error(to, name, problem))?;
+            record.fields.insert(name.clone(), value);
+        }
+    }
+    Ok(record)
+}
