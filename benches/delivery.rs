@@ -18,6 +18,22 @@ use tokio::runtime::Runtime;
 const POSTED: u64 = 8_000;
 /// Deliveries of one backlog that is drained.
 const BACKLOG: u64 = 20_000;
+/// Deliveries of one backlog of a mapped path.
+const UPSERTS: u64 = 5_000;
+/// The maps of the mapped path, at the end of its configuration.
+const RECORDS: &str = r#"
+[systems.shop.records.order]
+events = ["order.*"]
+key = "/order"
+fields.lines = "/lines"
+[systems.crm.records.order]
+id = "/id"
+key = "/key"
+fields.lines = "/lines"
+lookup = { url = "/records/{{ key }}", missing = [404] }
+create = { method = "POST", url = "/records" }
+update = { method = "PATCH", url = "/records/{{ id }}" }
+"#;
 /// The backlog of the process rows.
 const LARGE: u64 = 1_000_000;
 
@@ -42,6 +58,9 @@ fn main() {
     }
     if support::wanted("drain") {
         drains(&bench, dir);
+    }
+    if support::wanted("upsert") {
+        upserts(&bench, dir);
     }
     if support::wanted("latency") {
         latency(&bench, dir);
@@ -190,6 +209,49 @@ fn drains(bench: &Bench, dir: &Path) {
             })
         },
         || runtime.block_on(bare(&client, receiver, 64, BACKLOG)),
+    );
+}
+
+/// A mapped path (look up, create, keep the id: two requests and a commit of the ledger's for each) beside a plain one.
+fn upserts(bench: &Bench, dir: &Path) {
+    let Bench {
+        runtime, receiver, ..
+    } = bench;
+    let mut round = 0;
+    let drain = |mapped: bool| {
+        round += 1;
+        let file = place(dir, &format!("upserts-{round}"), receiver);
+        if mapped {
+            let plain = std::fs::read_to_string(&file).expect("a configuration");
+            let mapped = plain.replace(
+                "route = \"shop -> crm\"",
+                "route = \"shop.order -> crm.order\"",
+            );
+            std::fs::write(&file, format!("{mapped}{RECORDS}")).expect("a configuration");
+        }
+        let config = load(&file);
+        let (store, path) = rows::open(runtime, &config.site.database, &config);
+        rows::fill(runtime, &store, path, 0, UPSERTS);
+        runtime.block_on(store.close());
+        let before = receiver.count();
+        runtime.block_on(async {
+            let worker = start(&config).await;
+            let begun = receiver.reaches(before + 1).await;
+            let early = receiver.count() - before;
+            receiver.reaches(before + UPSERTS).await;
+            settled(&worker).await;
+            let rate = (UPSERTS - early) as f64 / begun.elapsed().as_secs_f64();
+            worker.drain().await;
+            rate
+        })
+    };
+    let drain = std::cell::RefCell::new(drain);
+    pair(
+        "upsert path beside the plain path",
+        "/s",
+        0.2,
+        || drain.borrow_mut()(true),
+        || drain.borrow_mut()(false),
     );
 }
 

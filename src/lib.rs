@@ -13,6 +13,7 @@ pub mod logging;
 pub mod queue;
 pub mod reconcile;
 pub mod record;
+pub mod remote;
 pub mod runbook;
 pub mod sandbox;
 pub mod store;

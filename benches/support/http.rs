@@ -15,7 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// Answers 200 to everything and counts.
+/// Answers 200 to everything and counts. Under `/records` it is a system whose records are all new: a lookup finds
+/// nothing, and a create is answered with an id.
 #[derive(Clone)]
 pub struct Receiver(Arc<State>);
 
@@ -63,9 +64,18 @@ impl Receiver {
             }
             let now = state.begun.elapsed().as_nanos() as u64;
             state.last.store(now, Ordering::SeqCst);
-            state.count.fetch_add(1, Ordering::SeqCst);
+            let records = parts.uri.path().starts_with("/records");
+            let mut response = hyper::Response::new(Full::new(Bytes::new()));
+            if records && parts.method == hyper::Method::GET {
+                *response.status_mut() = hyper::StatusCode::NOT_FOUND;
+                return Ok(response);
+            }
+            let count = state.count.fetch_add(1, Ordering::SeqCst);
+            if records {
+                *response.body_mut() = Full::new(Bytes::from(format!("{{\"id\":{count}}}")));
+            }
             state.arrived.notify_waiters();
-            Ok::<_, hyper::Error>(hyper::Response::new(Full::new(Bytes::new())))
+            Ok::<_, hyper::Error>(response)
         });
         // A sender that is gone ends it.
         let _ = hyper::server::conn::http1::Builder::new()

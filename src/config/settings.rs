@@ -338,12 +338,17 @@ fn class_override(value: &Value<'_>) -> Option<ClassOverride> {
             .filled("a text that the answer's body contains")
             .map(str::to_owned)
     });
-    let words = || Class::ALL.iter().map(|class| class.word());
+    // What only a rule of ours says is no meaning of an answer.
+    let said = |class: &Class| *class != Class::Withheld;
+    let words = || {
+        let said = Class::ALL.iter().filter(|class| said(class));
+        said.map(|class| class.word())
+    };
     let class = section
         .require("class", &alternatives(words()))
         .and_then(|value| {
             let text = value.text(&alternatives(words()))?;
-            let class = text.parse().ok();
+            let class = text.parse().ok().filter(said);
             if class.is_none() {
                 value.wrong(&alternatives(words()), did_you_mean(text, words()));
             }

@@ -28,6 +28,7 @@ use crate::visible::Visible;
 mod adopt;
 mod check;
 mod golive;
+mod mapped;
 mod preview;
 mod secret;
 mod set;

@@ -15,8 +15,10 @@ use crate::config::live::{Live, Runtime};
 use crate::event::expr::Engine;
 use crate::event::hook::Mapped;
 use crate::event::{Event, digest};
+use crate::queue::mapped;
 use crate::queue::route::{Routing, route};
-use crate::store::{Incoming, Receipt, Store, StoreError};
+use crate::record::ledger::About;
+use crate::store::{Incoming, Receipt, Route, Store, StoreError};
 
 /// Takes events in: digests, routes by the configuration in force, and stores them. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -83,11 +85,30 @@ impl Intake {
             .map_or(&[][..], |hooks| &hooks.exclude);
         Incoming {
             digest: digest::of(&event, exclude),
-            about: Vec::new(),
+            about: self.about(runtime, &event, &routes),
             event,
             routes,
             hold,
             hold_on_conflict,
         }
     }
+
+    /// The business records that an event speaks of, as its system's record maps read it: for their stories. An event of
+    /// another source is read as that of the system whose path it takes.
+    fn about(&self, runtime: &Runtime, event: &Event, routes: &[Route]) -> Vec<About> {
+        let systems = &runtime.config.systems;
+        let of_route = |route: &Route| systems.get(&runtime.path(route.path)?.from);
+        let system = systems
+            .get(&event.source)
+            .or_else(|| routes.first().and_then(of_route));
+        match system {
+            Some(system) if !system.records.is_empty() => {
+                mapped::about(system, event, &self.engine)
+            }
+            _ => Vec::new(),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,7 +178,7 @@ impl Brake {
     pub fn record(&mut self, now: Timestamp, policy: &BreakerPolicy, outcome: Outcome) -> Ruling {
         let mut ruling = Ruling::default();
         match outcome.class {
-            Class::Delivered => {
+            Class::Delivered | Class::Withheld => {
                 self.run.clear();
                 self.count(now, policy, false);
                 if outcome.probe {

@@ -81,6 +81,8 @@ pub fn decide(claimed: &Claimed, ended: Ended, path: &Path, brake: &mut Brake) -
     let (charged, next) = match class {
         Class::Delivered => (true, Next::Delivered),
         _ if ruling.back => (false, back),
+        // A rule's word, which `ruled` takes; nothing was sent, so it may be tried again.
+        Class::Withheld => (false, back),
         Class::Rejected | Class::Permanent | Class::Auth | Class::Gone => (
             true,
             Next::Dead {
@@ -115,6 +117,45 @@ pub fn decide(claimed: &Claimed, ended: Ended, path: &Path, brake: &mut Brake) -
     }
 }
 
+/// What follows from an attempt that a rule ended: it is not charged. `answered`: the receiver answered its requests as it
+/// should, which is good news for the brakes; else they are told nothing. Without any request there was no attempt.
+pub fn ruled(
+    claimed: &Claimed,
+    ended: Ended,
+    next: Next,
+    answered: bool,
+    path: &Path,
+    brake: &mut Brake,
+) -> Decision {
+    let notices = if answered {
+        let outcome = Outcome {
+            class: Class::Delivered,
+            answered,
+            probe: ended.probe,
+            record: Refused {
+                record: record(claimed),
+                delivery: claimed.delivery,
+                fence: claimed.fence,
+            },
+            why: "",
+        };
+        brake.record(ended.ended_at, &path.breaker, outcome).notices
+    } else {
+        Vec::new()
+    };
+    let made = !ended.steps.is_empty();
+    Decision {
+        settlement: Settlement {
+            delivery: claimed.delivery,
+            fence: claimed.fence,
+            attempt: made.then(|| attempt(ended, path, false)),
+            next,
+        },
+        taken_back: Vec::new(),
+        notices,
+    }
+}
+
 /// The next try of a delivery whose attempt failed, or its death when the budget is used up.
 fn again(claimed: &Claimed, judged: &Judged, path: &Path, now: Timestamp) -> Next {
     let charged = claimed.charged.saturating_add(1);
@@ -143,7 +184,7 @@ fn attempt(ended: Ended, path: &Path, charged: bool) -> Attempt {
         class: judged.class,
         status: judged.status,
         charged,
-        fingerprint: (judged.class != Class::Delivered)
+        fingerprint: (!matches!(judged.class, Class::Delivered | Class::Withheld))
             .then(|| fingerprint(&path.name, judged.class, judged.status, &judged.error)),
         error: judged.error,
         answer: ended.answer,
@@ -349,5 +390,47 @@ mod tests {
                 due: claimed.due_at
             }
         );
+    }
+
+    #[test]
+    fn a_rule_charges_nothing_and_tells_the_brakes_only_good_news() {
+        let path = path();
+        let step = Step {
+            what: "lookup".to_owned(),
+            method: "GET".to_owned(),
+            url: "http://crm.example/orders".to_owned(),
+            status: Some(200),
+            millis: 5,
+            note: "2 hits".to_owned(),
+        };
+        let review = Next::Review {
+            reason: "two".to_owned(),
+        };
+        for (made, answered) in [(false, false), (true, false), (true, true)] {
+            let mut brake = Brake::new(
+                None,
+                Breaker::HalfOpen {
+                    since: NOW,
+                    reason: "a test".to_owned(),
+                },
+            );
+            let mut over = ended(Class::Delivered);
+            over.probe = true;
+            over.steps = made.then(|| step.clone()).into_iter().collect();
+            let claimed = testing::claimed(1);
+            let decision = ruled(&claimed, over, review.clone(), answered, &path, &mut brake);
+            assert_eq!(decision.settlement.next, review);
+            let charged = decision.settlement.attempt.map(|attempt| attempt.charged);
+            assert_eq!(
+                charged,
+                made.then_some(false),
+                "without a request there was no attempt"
+            );
+            assert_eq!(
+                *brake.breaker() == Breaker::Closed,
+                answered,
+                "a probe that was answered heals"
+            );
+        }
     }
 }

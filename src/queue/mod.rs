@@ -7,6 +7,7 @@ pub mod decide;
 pub mod dispatch;
 pub mod filter;
 pub mod fingerprint;
+pub mod mapped;
 pub mod model;
 pub mod render;
 pub mod replay;
@@ -14,4 +15,4 @@ pub mod route;
 pub mod schedule;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -98,6 +98,8 @@ words! {
         Gone = 6 "gone",
         /// Sent, but no answer was read: it may have happened.
         Unknown = 7 "unknown",
+        /// Nothing was written, by a rule: it waits, is superseded, is only recorded, or goes to a person. No failure.
+        Withheld = 8 "withheld",
     }
 }
 

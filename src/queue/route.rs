@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
+use super::mapped;
 use crate::config::live::Runtime;
 use crate::config::model::{Lane, Path, Sync, System};
 use crate::event::expr::{Engine, ExprError, Scope};
@@ -51,16 +54,19 @@ pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
         let Some(id) = runtime.id(&path.name) else {
             continue;
         };
-        let order_key = if path.when.is_some() || path.order_by.is_some() {
+        let mut order_key = None;
+        if path.when.is_some() || path.order_by.is_some() {
             let scope = scope.get_or_insert_with(|| Scope::event(event));
             match judge(engine, path, scope) {
                 Ok(Judged::Passed) => continue,
-                Ok(Judged::Taken(order_key)) => order_key,
+                Ok(Judged::Taken(key)) => order_key = key,
                 Err(reason) => return Routing::Hold(reason),
             }
-        } else {
-            None
-        };
+        }
+        if by_record(path) {
+            let key = mapped::order_key(&runtime.config, path, event, engine);
+            order_key = key.map(indexable);
+        }
         if routes.len() == MAX_FAN_OUT {
             return Routing::Hold(format!("it matches more than {MAX_FAN_OUT} paths"));
         }
@@ -79,6 +85,19 @@ fn takes(path: &Path, kind: &str) -> bool {
     path.lane == Lane::Work
         && path.sync != Sync::Scheduled
         && path.events.iter().any(|pattern| matches(pattern, kind))
+}
+
+/// Whether deliveries are ordered by their record's business key: mapped paths, unless they say something else.
+fn by_record(path: &Path) -> bool {
+    path.mapping.is_some() && path.order_by.is_none()
+}
+
+/// A business key that is too long to be indexed is as good in a hash: it only has to be the same.
+fn indexable(key: String) -> String {
+    if key.len() <= MAX_ORDER_KEY {
+        return key;
+    }
+    hex::encode(Sha256::digest(key))
 }
 
 enum Judged {
@@ -278,5 +297,40 @@ mod tests {
             ids(&routed(vec![path], "order.paid", "{}")),
             Vec::<i64>::new()
         );
+    }
+
+    #[test]
+    fn a_mapped_path_is_ordered_by_its_records_key_unless_it_says_otherwise() {
+        let text = "[defaults.path]\nowner = \"anna\"\nrunbook = \"r.md\"\n\
+                    [systems.shop.records.order]\nevents = [\"order.*\"]\nkey = \"/number\"\nfields.n = \"/n\"\n\
+                    [systems.crm]\nurl = \"https://crm.example\"\n[systems.crm.records.order]\nkey = \"/key\"\nid = \"/id\"\nfields.n = \"/n\"\n\
+                    lookup = { url = \"/{{ key }}\", missing = [404] }\ncreate = { method = \"POST\", url = \"/\" }\n\
+                    update = { method = \"PATCH\", url = \"/{{ id }}\" }\n\
+                    [paths.a]\nroute = \"shop.order -> crm.order\"\nevents = [\"order.*\"]\n\
+                    [paths.b]\nroute = \"shop.order -> crm.order\"\nevents = [\"order.*\"]\norder_by = \"key\"\n\
+                    [paths.c]\nroute = \"shop.order -> crm.order\"\nevents = [\"order.*\"]\norder_by = \"data.n\"\n";
+        let parsed = crate::config::parse(text, std::path::Path::new("/tmp/midwatch.toml"));
+        let config = parsed.expect("valid").config;
+        let numbers = (1..).map(PathId);
+        let names = config.paths.iter().map(|path| path.name.clone());
+        let runtime = Runtime::new(Arc::new(config.clone()), names.zip(numbers).collect());
+        let keys = |data: &str| -> Vec<Option<String>> {
+            match route(&runtime, &Engine::new(), &event("order.paid", data)) {
+                Routing::Routes(routes) => {
+                    routes.into_iter().map(|route| route.order_key).collect()
+                }
+                Routing::Hold(reason) => panic!("held: {reason}"),
+            }
+        };
+        let some = |key: &str| Some(key.to_owned());
+        assert_eq!(
+            keys(r#"{"number": 1042, "n": "x"}"#),
+            [some("1042"), some("1042"), some("x")]
+        );
+        // What cannot be read is not held at the door: its attempt says why.
+        assert_eq!(keys(r#"{"n": "x"}"#), [None, None, some("x")]);
+        let long = "9".repeat(MAX_ORDER_KEY + 1);
+        let key = keys(&format!(r#"{{"number": "{long}", "n": "x"}}"#)).remove(0);
+        assert_eq!(key.map(|key| key.len()), Some(64), "a hash");
     }
 }

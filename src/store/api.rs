@@ -322,6 +322,17 @@ impl Store {
             .await
     }
 
+    /// The first business key of the record that a system knows by this id; as current as [`Store::known`].
+    pub async fn called(
+        &self,
+        system: String,
+        kind: String,
+        id: String,
+    ) -> Result<Option<String>, StoreError> {
+        self.read(move |reader| reader.called(&system, &kind, &id))
+            .await
+    }
+
     /// Keeps what was learnt of a record, in one commit with the line in its story; whatever waited for its id goes on.
     pub async fn learn(&self, learned: Learned) -> Result<(), StoreError> {
         let lesson = Lesson::of(learned, &self.inner.hash_key);

@@ -419,6 +419,22 @@ pub(super) fn known(
     Ok(known)
 }
 
+/// The first key of the record that a system knows by this id.
+pub(super) fn called(
+    connection: &Connection,
+    system: &str,
+    kind: &str,
+    id: &str,
+) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(
+            "SELECT r.key FROM holding h JOIN record r ON r.id = h.record
+             WHERE h.id = ?3 AND h.system = ?1 AND r.kind = ?2 ORDER BY r.id LIMIT 1",
+        )?
+        .query_row(params![system, kind, id], |row| row.get(0))
+        .optional()
+}
+
 /// What is known of a record's fields in a system.
 pub(super) fn fields(
     connection: &Connection,

@@ -357,6 +357,11 @@ impl Reader {
         self.snapshot(|connection| super::ledger::known(connection, system, kind, key))
     }
 
+    /// The first business key of the record that a system knows by this id.
+    pub fn called(&self, system: &str, kind: &str, id: &str) -> Result<Option<String>, ReadError> {
+        self.snapshot(|connection| super::ledger::called(connection, system, kind, id))
+    }
+
     /// Everything that is known of a record, by any of its keys, with the newest `limit` lines of its story; none if no
     /// record was ever known by it.
     pub fn story(&self, kind: &str, key: &str, limit: usize) -> Result<Option<Story>, ReadError> {

@@ -131,7 +131,7 @@ impl Open {
                 self.slot.attempts += 1;
                 self.duration.record(millis);
                 match class {
-                    Class::Delivered => {}
+                    Class::Delivered | Class::Withheld => {}
                     Class::Throttled => self.slot.throttled += 1,
                     _ => self.slot.failed += 1,
                 }

@@ -35,6 +35,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub at: Instant,
+    pub method: String,
     pub url: String,
     pub key: String,
     pub body: String,
@@ -153,6 +154,7 @@ async fn answer(
     let at = Instant::now();
     let now = inner.under_way.fetch_add(1, Ordering::SeqCst) + 1;
     inner.most.fetch_max(now, Ordering::SeqCst);
+    let method = request.method().to_string();
     let url = request.uri().to_string();
     let key = request
         .headers()
@@ -167,6 +169,7 @@ async fn answer(
         .map_err(std::io::Error::other)?;
     let seen = Seen {
         at,
+        method,
         url,
         key,
         body: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
@@ -286,35 +289,46 @@ impl Bed {
 
     /// Accepts one event of type `kind`; returns its first delivery.
     pub async fn accept_kind(&self, kind: &str, subject: &str, data: &str) -> DeliveryId {
-        let event = Event {
-            source: "shop".to_owned(),
-            id: format!("{subject}-{}", self.next.fetch_add(1, Ordering::SeqCst)),
-            kind: kind.to_owned(),
-            subject: Some(subject.to_owned()),
-            time: None,
-            content_type: Some("application/json".to_owned()),
-            idempotency_key: None,
-            schema_version: None,
-            extensions: Vec::new(),
-            data: data.to_owned().into(),
-            origin: Origin::Http,
-        };
+        let one = (kind, subject.to_owned(), data.to_owned());
+        self.accept_all(&[one]).await[0]
+    }
+
+    /// Accepts events (type, subject, data) at once; returns the first delivery of each.
+    pub async fn accept_all(&self, events: &[(&str, String, String)]) -> Vec<DeliveryId> {
         let runtime = Arc::clone(&self.live.borrow());
-        let Routing::Routes(routes) = route(&runtime, &self.engine, &event) else {
-            panic!("held at the door");
+        let incoming = |(kind, subject, data): &(&str, String, String)| {
+            let event = Event {
+                source: "shop".to_owned(),
+                id: format!("{subject}-{}", self.next.fetch_add(1, Ordering::SeqCst)),
+                kind: (*kind).to_owned(),
+                subject: Some(subject.clone()),
+                time: None,
+                content_type: Some("application/json".to_owned()),
+                idempotency_key: None,
+                schema_version: None,
+                extensions: Vec::new(),
+                data: data.clone().into(),
+                origin: Origin::Http,
+            };
+            let Routing::Routes(routes) = route(&runtime, &self.engine, &event) else {
+                panic!("held at the door");
+            };
+            Incoming {
+                event,
+                routes,
+                hold: None,
+                hold_on_conflict: false,
+                digest: [0; 16],
+                about: Vec::new(),
+            }
         };
-        let incoming = Incoming {
-            event,
-            routes,
-            hold: None,
-            hold_on_conflict: false,
-            digest: [0; 16],
-            about: Vec::new(),
-        };
-        match self.store.accept(vec![incoming]).await.expect("accepted")[0] {
+        let batch = events.iter().map(incoming).collect();
+        let receipts = self.store.accept(batch).await.expect("accepted");
+        let first = |receipt| match receipt {
             Receipt::Accepted { event, .. } => DeliveryId::new(event, 0),
-            ref other => panic!("{other:?}"),
-        }
+            other => panic!("{other:?}"),
+        };
+        receipts.into_iter().map(first).collect()
     }
 
     pub async fn accept(&self, subject: &str, data: &str) -> DeliveryId {

@@ -1,6 +1,8 @@
 //! From due to settled: the dispatcher and replays with the real store and real receivers on loopback.
 
 mod bed;
+mod crm;
+mod upsert;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use super::super::model::{Model, Slot};
 use super::super::theme::Role;
 use super::super::widgets::Pen;
 use super::super::widgets::table::{self, Column, Row, fixed, flex, number};
-use crate::queue::model::State;
+use crate::queue::model::{Class, State};
 use crate::store::Cursor;
 use crate::store::view::DeliveryRow;
 
@@ -115,7 +115,8 @@ fn cells(model: &Model, row: &DeliveryRow) -> Vec<(String, Role)> {
         row.attempts.to_string()
     };
     let last_role = match row.last_class {
-        Some(crate::queue::model::Class::Delivered) => Role::Good,
+        Some(Class::Delivered) => Role::Good,
+        Some(Class::Withheld) => Role::Text,
         Some(_) if row.state == State::Dead => Role::Bad,
         _ => Role::Warn,
     };

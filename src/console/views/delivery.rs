@@ -199,6 +199,7 @@ fn attempts(rows: &mut Rows<'_>, detail: &DeliveryDetail) {
 fn attempt_line(model: &Model, here: &str, attempt: &AttemptRow) -> Vec<(String, Role)> {
     let role = match attempt.class {
         Class::Delivered => Role::Good,
+        Class::Withheld => Role::Text,
         Class::Transient | Class::Throttled | Class::Unknown => Role::Warn,
         _ => Role::Bad,
     };

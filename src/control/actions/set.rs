@@ -23,7 +23,7 @@ impl Actions {
         filter: Filter,
         skip_risky: bool,
     ) -> Result<Preview, Refused> {
-        let mut preview = self.set(filter, true).await?;
+        let mut preview = self.set(filter.clone(), true).await?;
         let total = preview.matched();
         preview.count = going(&preview.verdicts, skip_risky);
         for (verdict, count) in &preview.verdicts {
@@ -31,6 +31,7 @@ impl Actions {
                 preview.notes.push(format!("{count} {note}"));
             }
         }
+        preview.notes.extend(self.standings(filter).await?);
         if preview.count == 0 && total > 0 {
             preview
                 .notes

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
+use super::records::Records;
+use super::upsert::{self, Made, Outcome};
 use crate::config::live::Runtime;
 use crate::config::model::{Lane, Path};
 use crate::event::expr::Engine;
@@ -14,17 +16,19 @@ use crate::http::{Outbound, Target};
 use crate::ids::PathId;
 use crate::queue::classify::{Judged, classify};
 use crate::queue::decide::Ended;
-use crate::queue::model::{Answer, Claimed, Class, Request};
+use crate::queue::mapped::Ends;
+use crate::queue::model::{Answer, Claimed, Class, Next, Request};
 use crate::queue::render::render;
 use crate::queue::schedule;
+use crate::remote::Remote;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
 use crate::visible::Visible;
 
 /// The first bytes of an answer that are kept with a failed attempt.
-const KEPT_FAILED: usize = 4 << 10;
+pub(super) const KEPT_FAILED: usize = 4 << 10;
 /// The first bytes that are kept of a good answer: enough for the id that the receiver gave.
-const KEPT_DELIVERED: usize = 1 << 10;
+pub(super) const KEPT_DELIVERED: usize = 1 << 10;
 
 /// A path as the configuration in force has it, with what every attempt on it needs.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Plan {
     pub(super) path: Path,
     /// The receiving system's URL.
     pub(super) base: Option<Url>,
+    /// What it carries over, if it is a mapped path.
+    pub(super) ends: Option<Ends>,
     /// Hash of the configuration.
     pub(super) config: i64,
 }
@@ -47,6 +53,7 @@ impl Plan {
                 id: runtime.id(&path.name)?,
                 path: path.clone(),
                 base: system.and_then(|system| Url::parse(system.url.as_deref()?).ok()),
+                ends: Ends::of(config, path),
                 config: config.hash,
             }))
         };
@@ -103,6 +110,12 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) outbound: Outbound,
     pub(super) engine: Engine,
+    pub(super) remote: Remote,
+    pub(super) records: Records,
+    /// When this dispatcher began.
+    pub(super) began: Instant,
+    /// The last worker died with deliveries under way.
+    pub(super) rescued: bool,
 }
 
 /// How an attempt's task ended.
@@ -110,8 +123,21 @@ pub(super) struct Shared {
 pub(super) enum End {
     /// It was made.
     Ended(Box<Ended>),
-    /// The rendered request could not be kept, so nothing was sent.
+    /// A rule decided what becomes of the delivery, whatever its requests brought. Without steps no request was made.
+    Ruled(Box<Ruled>),
+    /// Not before this: the budget is used up, or an earlier request may be under way. It leaves no trace.
+    Deferred(Timestamp),
+    /// What has to be kept first could not be kept, so nothing (more) was sent.
     NotSent,
+}
+
+/// The end of an attempt by a rule.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    pub(super) ended: Ended,
+    pub(super) next: Next,
+    /// The receiver answered as it should.
+    pub(super) answered: bool,
 }
 
 /// Makes one attempt.
@@ -120,25 +146,32 @@ pub(super) async fn run(
     claimed: Arc<Claimed>,
     shared: Arc<Shared>,
     probe: bool,
+    shadow: bool,
 ) -> End {
     let path = &plan.path;
     let started_at = shared.clock.now();
     let start = Instant::now();
-    let ended = |judged: Judged, target: (String, String), key: String, answer: Answer| {
-        let duration = start.elapsed();
-        End::Ended(Box::new(Ended {
-            started_at,
-            ended_at: shared.clock.now(),
-            duration,
-            target,
-            key,
-            config: plan.config,
-            judged,
-            answer,
-            probe,
-            steps: Vec::new(),
-        }))
+    let over = |judged: Judged, target: (String, String), key: String, answer: Answer| Ended {
+        started_at,
+        ended_at: shared.clock.now(),
+        duration: start.elapsed(),
+        target,
+        key,
+        config: plan.config,
+        judged,
+        answer,
+        probe,
+        steps: Vec::new(),
     };
+    let ended =
+        |judged, target, key, answer| End::Ended(Box::new(over(judged, target, key, answer)));
+    if path.mapping.is_some() {
+        let made = match &plan.ends {
+            Some(ends) => upsert::run(&plan, ends, &claimed, &shared, shadow).await,
+            None => Made::impossible(&path.name),
+        };
+        return mapped(&plan, &claimed, made, over);
+    }
     let request = match &claimed.frozen {
         Some(frozen) => Cow::Borrowed(frozen),
         None => match render(path, plan.base.as_ref(), &claimed.event, &shared.engine) {
@@ -157,6 +190,21 @@ pub(super) async fn run(
             }
         },
     };
+    if shadow {
+        let reason = format!("would {} {}", request.method, request.url);
+        let request = request.into_owned();
+        let target = (request.method.clone(), request.url.clone());
+        return End::Ruled(Box::new(Ruled {
+            ended: over(
+                withheld(String::new()),
+                target,
+                request.key.clone(),
+                Answer::default(),
+            ),
+            next: Next::Shadowed { request, reason },
+            answered: false,
+        }));
+    }
     if claimed.frozen.is_none() && path.request.is_rendered() {
         let generation = claimed.fence.generation;
         let kept: Request = (*request).clone();
@@ -206,4 +254,64 @@ pub(super) async fn run(
         ),
     };
     ended(judged, target, key, answer)
+}
+
+/// The end of a mapped attempt, in the words of the queue.
+fn mapped(
+    plan: &Plan,
+    claimed: &Claimed,
+    made: Made,
+    over: impl FnOnce(Judged, (String, String), String, Answer) -> Ended,
+) -> End {
+    let (target, key) = match made.request {
+        Some(request) => ((request.method, request.url), request.key),
+        None => (
+            ("-".to_owned(), plan.path.to.clone()),
+            claimed.last_key.clone().unwrap_or_default(),
+        ),
+    };
+    let answered = made.answered;
+    let (judged, next) = match made.outcome {
+        Outcome::Judged(judged) => {
+            let mut ended = over(judged, target, key, made.answer);
+            ended.steps = made.steps;
+            return End::Ended(Box::new(ended));
+        }
+        Outcome::Ruled(next) => {
+            let error = match &next {
+                Next::Wait { reason, .. }
+                | Next::Review { reason }
+                | Next::Superseded { reason }
+                | Next::Shadowed { reason, .. }
+                | Next::Dead { reason } => reason.clone(),
+                Next::Delivered | Next::Retry { .. } => String::new(),
+            };
+            (withheld(error), next)
+        }
+        Outcome::Deferred { due, reason } => {
+            tracing::debug!(delivery = %claimed.delivery, reason = %Visible::of(&reason), "deferred");
+            return End::Deferred(due);
+        }
+        Outcome::NotKept(error) => {
+            tracing::warn!(delivery = %claimed.delivery, error = %Visible::of(&error.to_string()), "the ledger cannot be asked or told; tried again");
+            return End::NotSent;
+        }
+    };
+    let mut ended = over(judged, target, key, made.answer);
+    ended.steps = made.steps;
+    End::Ruled(Box::new(Ruled {
+        ended,
+        next,
+        answered,
+    }))
+}
+
+/// What a rule decided is no failure of the receiver.
+fn withheld(words: String) -> Judged {
+    Judged {
+        class: Class::Withheld,
+        status: None,
+        asked: None,
+        error: words,
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::{self, JoinError};
 
-use super::attempt::{self, End, Plan};
+use super::attempt::{self, End, Plan, Ruled};
 use super::keeper::Errand;
 use super::{Dispatcher, lane};
 use crate::ids::PathId;
@@ -83,6 +83,7 @@ impl Dispatcher {
             .then(|| line.brake.probing(now, &line.plan.path.breaker))
             .flatten();
         let plan = Arc::clone(&line.plan);
+        let shadow = line.shadow;
         line.running += 1;
         self.running[lane(&plan)] += 1;
         self.tell(claimed.path, notice);
@@ -101,7 +102,7 @@ impl Dispatcher {
                     return End::NotSent;
                 }
             }
-            attempt::run(plan, claimed, shared, probe).await
+            attempt::run(plan, claimed, shared, probe, shadow).await
         });
         self.flying.insert(task.id(), flying);
     }
@@ -127,13 +128,21 @@ impl Dispatcher {
         }
         match end {
             Some(End::Ended(ended)) => self.ended(&flying, *ended),
+            Some(End::Ruled(ruled)) => self.ruled(&flying, *ruled),
+            Some(End::Deferred(due)) => self.pending.push(Settlement {
+                next: Next::Retry { due },
+                ..decide::hand_back(&flying.claimed)
+            }),
             Some(End::NotSent) => {
                 let due = self.now() + NOT_KEPT;
                 self.pending.push(Settlement {
                     next: Next::Retry { due },
                     ..decide::hand_back(&flying.claimed)
                 });
-                self.unused(path, 1);
+                if flying.plan.ends.is_none() {
+                    // (A mapped attempt gives back itself what it did not use.)
+                    self.unused(path, 1);
+                }
             }
             None => {
                 let lost = flying.plan.lost(
@@ -160,7 +169,9 @@ impl Dispatcher {
         let brake = match line {
             Some(line) => {
                 line.took(duration);
+                // A mapped attempt may have been throttled by its source: `remote` has told the right budget.
                 if class == Class::Throttled
+                    && plan.ends.is_none()
                     && let Some(budget) = &line.budget
                 {
                     let unsaid = UNSAID.min(plan.path.retry_after_cap);
@@ -172,6 +183,44 @@ impl Dispatcher {
             None => &mut spare,
         };
         let decision = decide::decide(&flying.claimed, ended, &plan.path, brake);
+        self.decided(path, known, decision);
+    }
+
+    /// A rule has decided what becomes of the delivery: nothing is charged, and only what the receiver answered is told
+    /// to the brakes.
+    fn ruled(&mut self, flying: &Flying, ruled: Ruled) {
+        let path = flying.claimed.path;
+        let Ruled {
+            ended,
+            next,
+            answered,
+        } = ruled;
+        if !ended.steps.is_empty() {
+            trace(flying, &ended);
+        } else if flying.plan.ends.is_none() {
+            // Its token was taken with the claim, and not used.
+            self.unused(path, 1);
+        }
+        let mut spare = Brake::default();
+        let line = self.line(path);
+        let known = line.is_some();
+        let brake = line.map_or(&mut spare, |line| &mut line.brake);
+        let decision = decide::ruled(
+            &flying.claimed,
+            ended,
+            next,
+            answered,
+            &flying.plan.path,
+            brake,
+        );
+        self.decided(path, known, decision);
+    }
+
+    fn decided(&mut self, path: PathId, known: bool, decision: decide::Decision) {
+        let settlement = &decision.settlement;
+        if !matches!(settlement.next, Next::Retry { .. } | Next::Wait { .. }) {
+            self.shared.records.settled(settlement.delivery);
+        }
         self.pending.push(decision.settlement);
         self.pending.extend(decision.taken_back);
         if known && !decision.notices.is_empty() {

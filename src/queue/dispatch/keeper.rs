@@ -19,7 +19,7 @@ pub(super) enum Errand {
     Keep(PathId, Notice),
     /// The clock was set back; see `Store::hasten`.
     Hasten(PathId, Timestamp, Duration),
-    /// Read a path's pause and breaker as stored; the number comes back with them.
+    /// Read a path's pause, breaker and mode as stored; the number comes back with them.
     Read(PathId, u64),
 }
 
@@ -31,6 +31,8 @@ pub(super) struct Stored {
     pub(super) version: u64,
     pub(super) pause: Option<Pause>,
     pub(super) breaker: Breaker,
+    /// It is in shadow mode, and did not go live.
+    pub(super) shadow: bool,
 }
 
 /// Runs errands in order until the dispatcher is gone.
@@ -105,6 +107,7 @@ async fn read(store: &Store, path: PathId, version: u64) -> Option<Stored> {
                 version,
                 pause: row.pause,
                 breaker: row.breaker,
+                shadow: row.shadow,
             })
         }
         Ok(Err(error)) => {

@@ -37,6 +37,8 @@ pub(super) struct Line {
     pub(super) version: u64,
     /// The receiving system's budget; none for pages.
     pub(super) budget: Option<Budget>,
+    /// It is in shadow mode, and nobody let it go live: nothing is sent.
+    pub(super) shadow: bool,
     /// The system has a rate limit: nothing is claimed ahead.
     pub(super) limited: bool,
     /// Attempts under way.
@@ -77,6 +79,7 @@ impl Line {
             brake,
             version: 0,
             budget: None,
+            shadow: false,
             limited: false,
             running: 0,
             waiting: VecDeque::new(),

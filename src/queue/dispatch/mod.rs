@@ -8,9 +8,11 @@ mod attempt;
 mod flight;
 mod keeper;
 mod line;
+mod records;
 mod turns;
+mod upsert;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +25,17 @@ use self::attempt::{End, Plan, Shared};
 use self::flight::Flying;
 use self::keeper::{Errand, Stored};
 use self::line::{Hint, Line};
+use self::records::Records;
 use self::turns::InTurn;
 use crate::config::live::Live;
-use crate::config::model::Lane;
+use crate::config::model::{Lane, Mode};
 use crate::event::expr::Engine;
 use crate::http::Outbound;
 use crate::ids::PathId;
 use crate::queue::breaker::Brake;
 use crate::queue::decide;
 use crate::queue::model::{Claimed, Settlement};
+use crate::remote::Remote;
 use crate::store::{Started, Store};
 use crate::time::Timestamp;
 
@@ -125,6 +129,8 @@ struct Dispatcher {
     index: HashMap<PathId, usize>,
     /// Brakes as stored at the start, of paths that are not (yet) configured.
     known: HashMap<PathId, Brake>,
+    /// Paths in shadow mode that somebody let go live.
+    went_live: HashSet<PathId>,
     tasks: JoinSet<End>,
     flying: HashMap<task::Id, Flying>,
     /// Claimed suspects: each waits until nothing else runs.
@@ -176,7 +182,18 @@ impl Dispatcher {
         drain: Duration,
     ) -> Self {
         let clock = store.clock();
+        let engine = Engine::new();
+        let went_live = {
+            let runtime = live.borrow();
+            let paths = runtime.config.paths.iter();
+            paths
+                .filter(|path| path.mode == Mode::Shadow)
+                .filter_map(|path| runtime.id(&path.name))
+                .filter(|id| !started.shadow.contains(id))
+                .collect()
+        };
         Self {
+            went_live,
             lines: Vec::new(),
             index: HashMap::new(),
             known: started
@@ -204,8 +221,12 @@ impl Dispatcher {
             shared: Arc::new(Shared {
                 store,
                 clock,
+                remote: Remote::new(live.clone(), outbound.clone(), engine.clone()),
                 outbound,
-                engine: Engine::new(),
+                engine,
+                records: Records::default(),
+                began: std::time::Instant::now(),
+                rescued: started.rescued > 0,
             }),
             live,
             errands,
@@ -268,6 +289,11 @@ impl Dispatcher {
                 None => Line::new(plan, self.known.remove(&id).unwrap_or_default()),
             };
             line.hint = Hint::Ask;
+            if line.plan.path.mode == Mode::Live {
+                // Who is set back to shadow mode later is not live any more.
+                self.went_live.remove(&id);
+            }
+            line.shadow = line.plan.path.mode == Mode::Shadow && !self.went_live.contains(&id);
             if line.plan.path.lane == Lane::Work {
                 let system = &line.plan.path.to;
                 line.budget = Some(self.shared.outbound.budget(system));

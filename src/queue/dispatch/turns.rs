@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::keeper::{Errand, Stored};
 use super::line::{Hint, Later, Line, Room, share};
 use super::{Dispatcher, LAST_WORDS, LONGEST_SLEEP, MOST_SETTLED, PAGE_SLOTS, STORE_PAUSE, lane};
+use crate::config::model::Mode;
 use crate::ids::PathId;
 use crate::queue::breaker::Gate;
 use crate::queue::decide;
@@ -328,6 +329,11 @@ impl Dispatcher {
 
     /// A path's state came, as somebody stored it.
     pub(super) fn restored(&mut self, row: Stored) {
+        if row.shadow {
+            self.went_live.remove(&row.path);
+        } else {
+            self.went_live.insert(row.path);
+        }
         let Some(line) = self.line(row.path) else {
             return;
         };
@@ -336,6 +342,7 @@ impl Dispatcher {
             self.reread(row.path);
             return;
         }
+        line.shadow = line.plan.path.mode == Mode::Shadow && row.shadow;
         line.brake.replace(row.pause, row.breaker);
         line.version += 1;
         line.hint = Hint::Ask;
