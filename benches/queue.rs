@@ -3,15 +3,18 @@
 mod support;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use midwatch::ids::{DeliveryId, PathId};
 use midwatch::queue::model::{Answer, Attempt, Class, Next, Settlement};
-use midwatch::store::{Receipt, Store, Want};
+use midwatch::record::ledger::{About, Learned};
+use midwatch::record::value::{Value, Version};
+use midwatch::store::{Incoming, Receipt, Store, Want};
 use rusqlite::{Connection, params};
 use support::rows::{fill, incoming, payload, plain, scatter};
-use support::{fsync_micros, header, note, pair, rate};
+use support::{fsync_micros, header, note, pair, rate, wanted};
 use tokio::runtime::Runtime;
 
 const SPAN: Duration = Duration::from_millis(700);
@@ -29,8 +32,88 @@ fn main() {
         "us",
         fsync_micros(dir.path()),
     );
-    accepts(&runtime, dir.path());
-    turns(&runtime, dir.path());
+    if wanted("accepts") {
+        accepts(&runtime, dir.path());
+    }
+    if wanted("turns") {
+        turns(&runtime, dir.path());
+    }
+    if wanted("ledger") {
+        ledger(&runtime, dir.path());
+    }
+}
+
+/// What a mapped delivery adds: an event that is told in the stories of two records, what is known of one, what is learnt
+/// of it. Figures without a control: no plain path pays any of this.
+fn ledger(runtime: &Runtime, dir: &Path) {
+    let (store, path) = open(runtime, &dir.join("ledger.db"));
+    let about = |kind: &str, n: u64| About {
+        kind: kind.to_owned(),
+        key: n.to_string(),
+    };
+    let told = rate(SPAN, || {
+        static NEXT: AtomicU64 = AtomicU64::new(1 << 50);
+        let from = NEXT.fetch_add(128, Ordering::Relaxed);
+        let batch = (from..from + 128).map(|n| Incoming {
+            about: vec![about("order", n), about("contact", n % 5_000)],
+            ..incoming(n, path)
+        });
+        let receipts = runtime.block_on(store.accept(batch.collect()));
+        receipts.expect("accepted").len()
+    });
+    note("accepts told of two records, 128 a call", "/s", told);
+    let learnt = callers(runtime, |n| {
+        let store = store.clone();
+        let field = |name: usize| {
+            (
+                format!("field_{name}"),
+                Value::Text(n.to_string()),
+                name == 0,
+            )
+        };
+        let learned = Learned {
+            system: "crm".to_owned(),
+            about: about("order", n),
+            id: Some(n.to_string()),
+            version: Some(Version::Number(1)),
+            sent: (0..8).map(field).collect(),
+            story: Some("created in crm".to_owned()),
+            ..Learned::default()
+        };
+        async move { store.learn(learned).await.expect("learnt") }
+    });
+    note("records learnt (8 fields), 64 callers", "/s", learnt);
+    let known = callers(runtime, |n| {
+        let (store, key) = (store.clone(), (n % 1_000).to_string());
+        async move {
+            let known = store.known("crm".to_owned(), "order".to_owned(), key);
+            known.await.expect("read");
+        }
+    });
+    note("records asked for, 64 callers", "/s", known);
+    runtime.block_on(store.close());
+}
+
+/// Operations per second of 64 callers that wait for each of theirs.
+fn callers<F: Future<Output = ()> + Send + 'static>(
+    runtime: &Runtime,
+    operation: impl Fn(u64) -> F,
+) -> f64 {
+    const CALLERS: u64 = 64;
+    let start = Instant::now();
+    let mut n = 0;
+    while start.elapsed() < SPAN {
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..CALLERS)
+                .map(|caller| tokio::spawn(operation(n + caller)))
+                .collect();
+            for task in tasks {
+                task.await.expect("a caller");
+            }
+        });
+        n += CALLERS;
+    }
+    n as f64 / start.elapsed().as_secs_f64()
 }
 
 fn open(runtime: &Runtime, file: &Path) -> (Store, PathId) {

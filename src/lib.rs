@@ -16,6 +16,7 @@ pub mod record;
 pub mod remote;
 pub mod runbook;
 pub mod sandbox;
+pub mod source;
 pub mod store;
 pub mod time;
 pub mod visible;

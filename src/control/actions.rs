@@ -52,6 +52,8 @@ pub(super) enum Order {
     Batch(BatchId),
     /// Run a job; the answer says why not.
     Reconcile(String, oneshot::Sender<Result<(), Refused>>),
+    /// Ask a vendor to enable its webhook again; the answer says what it found, or why not.
+    EnableHook(String, oneshot::Sender<Result<String, Refused>>),
     /// Apply the configuration file; the answer says what changed, or what is wrong with the file.
     Reload(oneshot::Sender<Result<String, Refused>>),
     /// The database belongs to this host now.
@@ -326,10 +328,17 @@ impl Actions {
                 self.replace_secret(&system, &which, value, force, &actor)
                     .await
             }
-            Action::GoLive { .. }
-            | Action::Adopt { .. }
-            | Action::EnableHook { .. }
-            | Action::Probe { .. } => Err(refused("this midwatch cannot do that yet")),
+            Action::EnableHook { system } => {
+                let (reply, answer) = oneshot::channel();
+                let found = self
+                    .ask(Order::EnableHook(system.clone(), reply), answer)
+                    .await??;
+                let log = audit("sender", None, None, found.clone());
+                Ok((done(found), Some(log)))
+            }
+            Action::GoLive { .. } | Action::Adopt { .. } | Action::Probe { .. } => {
+                Err(refused("this midwatch cannot do that yet"))
+            }
             Action::Reload => {
                 let (reply, answer) = oneshot::channel();
                 let changed = self.ask(Order::Reload(reply), answer).await??;

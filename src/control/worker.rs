@@ -30,6 +30,7 @@ use crate::ingest::{self, Intake};
 use crate::queue::dispatch::{self, DispatchHandle};
 use crate::queue::replay::{self, ReplayHandle};
 use crate::reconcile::{self, ReconcileHandle};
+use crate::source::{self, SourceHandle};
 use crate::store::view::Severity;
 use crate::store::{Health, LogEntry, Started, Store};
 use crate::time::Clock;
@@ -94,6 +95,7 @@ struct Engine {
     dispatch: DispatchHandle,
     replay: ReplayHandle,
     reconcile: ReconcileHandle,
+    source: SourceHandle,
 }
 
 impl Worker {
@@ -361,10 +363,11 @@ impl Worker {
             replay: replay::spawn(inner.store.clone(), batches, stop.clone()),
             reconcile: reconcile::spawn(
                 inner.store.clone(),
-                live,
+                live.clone(),
                 inner.outbound.clone(),
                 stop.clone(),
             ),
+            source: source::spawn(inner.store.clone(), live, inner.outbound.clone(), stop),
         };
         *self.engine() = Some(engine);
     }
@@ -388,6 +391,17 @@ impl Worker {
                     let _ = reply.send(engine.reconcile.run_now(&job));
                 }
                 (Order::Reconcile(_, reply), None) => {
+                    let text = "everything is held: `midwatch adopt-host` first";
+                    let _ = reply.send(Err(refused(text)));
+                }
+                (Order::EnableHook(system, reply), Some(engine)) => {
+                    // The vendor may take its time: other orders do not wait for it.
+                    tokio::spawn(async move {
+                        let found = engine.source.enable(&system).await;
+                        let _ = reply.send(found.map_err(refused));
+                    });
+                }
+                (Order::EnableHook(_, reply), None) => {
                     let text = "everything is held: `midwatch adopt-host` first";
                     let _ = reply.send(Err(refused(text)));
                 }

@@ -7,6 +7,7 @@ mod exchange;
 pub mod guard;
 pub mod join;
 mod limits;
+pub mod link;
 mod outbound;
 pub mod percent;
 mod redact;

@@ -1,9 +1,11 @@
 //! `Remote`: does what a record map declares against its system, one request at a time: look a record up by its business
-//! key, read it by id, create, update, delete, link. Each request waits for the system's shared budget, is judged like any
+//! key, read it by id, create, update, delete, link, list (`list`). Each request waits for the system's shared budget, is judged like any
 //! attempt, and leaves a `Step`. It must never decide what follows from an answer, and never repeat a request: that is its
 //! callers' business (mapped deliveries, `try`, `adopt`, polling, `probe`).
 
 mod judge;
+pub mod list;
+mod pages;
 mod prepaid;
 #[cfg(test)]
 mod tests;
@@ -183,6 +185,9 @@ pub enum RemoteError {
         /// What is missing: `lookup`, `links.contact`.
         shape: String,
     },
+    /// A listing cannot be resumed from there: it is not on the system's own origin any more.
+    #[error("the listing of {0}.{1} cannot go on where it was broken off: its address has changed")]
+    Resume(String, String),
     /// The request could not be made of the record.
     #[error(transparent)]
     Record(#[from] RecordError),

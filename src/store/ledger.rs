@@ -220,12 +220,12 @@ pub(super) fn learn(work: &mut Work<'_>, lesson: &Lesson) -> Result<(), Fault> {
                 story::tell(
                     work,
                     record,
-                    &line(format!("{key} and {alias} are one record")),
+                    &line("another record turned out to be this one".to_owned()),
                 )?;
             }
             None => {
                 name(work, record, kind, alias)?;
-                story::tell(work, record, &line(format!("also known as {alias}")))?;
+                story::tell(work, record, &line("known by another key, too".to_owned()))?;
             }
         }
     }

@@ -65,22 +65,18 @@ pub(super) fn meet(
     kind: &str,
     system: &str,
 ) -> rusqlite::Result<()> {
-    let waiting: Vec<(i64, String)> = work
+    let waiting: Vec<i64> = work
         .connection
         .prepare_cached(
-            "SELECT n.delivery, n.key FROM alias a JOIN need n ON n.kind = a.kind AND n.key = a.key AND n.system = ?3
+            "SELECT n.delivery FROM alias a JOIN need n ON n.kind = a.kind AND n.key = a.key AND n.system = ?3
              WHERE a.record = ?1 AND a.kind = ?2 ORDER BY n.delivery",
         )?
-        .query_map(params![record, kind, system], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
+        .query_map(params![record, kind, system], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for (id, key) in waiting {
-        go_on(
-            work,
-            DeliveryId(id),
-            &format!("{kind} {key} is known in {system}: goes on"),
-        )?;
+    // Without the key, which may be an address: what it waits for was told, masked where it has to be.
+    let text = format!("the {kind} is known in {system}: goes on");
+    for id in waiting {
+        go_on(work, DeliveryId(id), &text)?;
     }
     Ok(())
 }
@@ -119,21 +115,21 @@ pub(super) fn expire(work: &mut Work<'_>) -> Result<u64, Fault> {
     struct Late {
         id: DeliveryId,
         path: PathId,
-        need: String,
+        why: Option<String>,
         since: i64,
         batch: Option<BatchId>,
     }
     let late: Vec<Late> = work
         .connection
         .prepare_cached(
-            "SELECT n.delivery, n.path, n.kind || ' ' || n.key || ' in ' || n.system, n.since, d.batch
+            "SELECT n.delivery, n.path, d.reason, n.since, d.batch
              FROM need n JOIN delivery d ON d.id = n.delivery WHERE n.until <= ?1 ORDER BY n.until LIMIT ?2",
         )?
         .query_map([work.now.0, MOST], |row| {
             Ok(Late {
                 id: DeliveryId(row.get(0)?),
                 path: PathId(row.get(1)?),
-                need: row.get(2)?,
+                why: row.get(2)?,
                 since: row.get(3)?,
                 batch: row.get::<_, Option<i64>>(4)?.map(BatchId),
             })
@@ -142,17 +138,15 @@ pub(super) fn expire(work: &mut Work<'_>) -> Result<u64, Fault> {
     for Late {
         id,
         path,
-        need,
+        why,
         since,
         batch,
     } in &late
     {
         remove(work, *id)?;
         let waited = work.now.since(crate::time::Timestamp(*since));
-        let reason = format!(
-            "waited {} for {need}, which did not come",
-            crate::time::short(waited)
-        );
+        let why = why.as_deref().unwrap_or("what it needs did not come");
+        let reason = format!("waited {} in vain: {why}", crate::time::short(waited));
         work.connection
             .prepare_cached("UPDATE delivery SET state = 5, changed = ?2, reason = ?3 WHERE id = ?1 AND state = 2")?
             .execute(params![id.0, work.now.0, reason])?;

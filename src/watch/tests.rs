@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::console::fixture::{NOW, at, config, overview};
-use crate::store::view::{Breaker, Lock, Overview, PathRow, Pause, Severity, Slot, WorkerRow};
+use crate::store::view::{
+    Breaker, Lock, Overview, PathRow, Pause, PollRow, SenderRow, Severity, Slot, WorkerRow,
+};
 
 fn words(overview: &Overview) -> Vec<(Severity, About)> {
     wrong_now(overview, &config())
@@ -287,4 +289,84 @@ fn a_stuck_path_says_first_how_many_wait_and_when_it_is_noticed() {
         said(&overview, NOW),
         "crm: stopped, next probe at 22:25: 503; nothing waits"
     );
+}
+
+#[test]
+fn a_webhook_that_does_not_call_and_a_listing_that_fails_are_wrong() {
+    let mut config = crate::config::model::Config::clone(&config());
+    let text = "[systems.shop]\nurl = \"http://a.example\"\nhooks = { recipe = \"woocommerce\", secrets = [\"file:x\"] }";
+    let loaded = crate::config::parse(text, std::path::Path::new("/tmp/midwatch.toml"));
+    let mut shop = loaded.expect("valid").config.systems["shop"].clone();
+    shop.poll = vec![("order".into(), Duration::from_secs(300))];
+    let sender = |state: Option<&str>, error: Option<&str>| SenderRow {
+        system: "shop".into(),
+        state: state.map(str::to_owned),
+        error: error.map(str::to_owned),
+        ..SenderRow::default()
+    };
+    let poll = |minutes_ago, error: Option<&str>| PollRow {
+        system: "shop".into(),
+        kind: "order".into(),
+        mark: at(minutes_ago),
+        run: at(minutes_ago),
+        error: error.map(str::to_owned),
+        ..PollRow::default()
+    };
+    for (watched, senders, polls, expected) in [
+        (true, sender(Some("enabled"), None), poll(4, None), vec![]),
+        (true, sender(None, None), poll(4, None), vec![]),
+        (
+            true,
+            sender(Some("disabled\u{1b}"), None),
+            poll(4, None),
+            vec![(
+                Severity::Critical,
+                "its webhook is disabled\\x1b: `midwatch hook enable shop`",
+            )],
+        ),
+        (false, sender(Some("disabled"), None), poll(4, None), vec![]),
+        (
+            true,
+            sender(Some("missing"), None),
+            poll(40, None),
+            vec![
+                (
+                    Severity::Warning,
+                    "has no webhook that calls this address: it never called",
+                ),
+                (Severity::Warning, "every 5m, but was last 40m ago"),
+            ],
+        ),
+        (
+            true,
+            sender(Some("enabled"), Some("it answered 401")),
+            poll(7, Some("it answered 500")),
+            vec![
+                (
+                    Severity::Warning,
+                    "could not be asked for its webhooks: it answered 401",
+                ),
+                (
+                    Severity::Warning,
+                    "in vain, nothing new since 7m ago: it answered 500",
+                ),
+            ],
+        ),
+    ] {
+        if let Some(hooks) = &mut shop.hooks {
+            hooks.watch = watched;
+        }
+        config.systems.insert("shop".into(), shop.clone());
+        let mut overview = overview();
+        overview.senders = vec![senders];
+        overview.polls = vec![polls];
+        let mut found = wrong_now(&overview, &config);
+        found.retain(|trouble| trouble.about == About::Sender);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (severity, words) in expected {
+            let is =
+                |trouble: &Trouble| trouble.severity == severity && trouble.words.contains(words);
+            assert!(found.iter().any(is), "{words}: {found:?}");
+        }
+    }
 }

@@ -114,14 +114,23 @@ pub struct SenderRow {
     pub called: Option<Timestamp>,
     /// When the vendor was last asked.
     pub checked: Option<Timestamp>,
-    /// What it said: `enabled`, or the vendor's own word, or `missing` where it has no webhook with our address.
+    /// What it said: `enabled`, `missing`, `elsewhere`, or the vendor's own word for one that does not call.
     pub state: Option<String>,
     /// The address that the webhook calls.
     pub address: Option<String>,
     /// The vendor's id of the webhook.
     pub hook: Option<String>,
-    /// Why the vendor could not be asked.
+    /// Why the vendor could not be asked; what it said before that is kept.
     pub error: Option<String>,
+}
+
+impl SenderRow {
+    /// The state where all its webhooks with our address call.
+    pub const ENABLED: &str = "enabled";
+    /// The state where no webhook has our address.
+    pub const MISSING: &str = "missing";
+    /// The state where one has our path on another host: an old name, another proxy.
+    pub const ELSEWHERE: &str = "elsewhere";
 }
 
 /// How far the polling of a record type has come.

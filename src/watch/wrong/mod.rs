@@ -2,6 +2,7 @@
 
 mod job;
 mod path;
+mod sender;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,8 @@ pub enum About {
     Dead,
     /// Deliveries that are held.
     Held,
+    /// A system that does not call, or cannot be asked.
+    Sender,
     /// A reconciliation job.
     Job,
     /// Events without a delivery.
@@ -87,6 +90,7 @@ pub fn wrong_at(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Tro
         let run = overview.runs.iter().find(|run| run.job == job.name);
         all.extend(job::trouble(job, run, now));
     }
+    all.extend(sender::troubles(overview, config, now));
     if overview.unrouted + overview.held_events > 0 {
         let mut parts = Vec::new();
         if overview.held_events > 0 {

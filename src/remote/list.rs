@@ -1,0 +1,196 @@
+//! Listings: all records of a type, or those that changed since a time, page by page, each page one request within the
+//! system's budget. A listing that ended without an error was whole. It can be resumed from the address of its next page.
+//!
+//! It never leaves the system's own origin, never asks for one page twice, and ends after a fixed number of pages: a vendor
+//! that pages in circles must not keep it for ever. Polling and adoption call it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::pages::{self, PagingError, Seen};
+use super::{Remote, RemoteError, UNSAID};
+use crate::event::json::JsonError;
+use crate::http::Outbound;
+use crate::http::reply::{Reply, SendError};
+use crate::queue::model::Request;
+use crate::record::RecordError;
+use crate::record::json::Node;
+use crate::record::map::{Paging, RecordMap, Shape};
+use crate::record::shape::{self, Filling};
+use crate::time::Timestamp;
+
+/// Total deadline of one page.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The most that is read of one page.
+const READ_CAP: usize = 16 << 20;
+/// Pages of one listing.
+const MOST_PAGES: usize = 100_000;
+/// How often a page that the system throttles is asked for.
+const TRIES: usize = 4;
+
+/// Why a listing did not go on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ListError {
+    /// The page was not asked for, or not answered.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Another answer than a page.
+    #[error("it answered {0}")]
+    Status(u16),
+    /// The page is larger than is read.
+    #[error("a page is larger than {} MiB", READ_CAP >> 20)]
+    TooLong,
+    /// The answer is no JSON.
+    #[error("the answer is no JSON: {0}")]
+    NotJson(JsonError),
+    /// There is no array where the records should be.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// It is not known where it goes on.
+    #[error(transparent)]
+    Paging(#[from] PagingError),
+    /// The next page is one that was listed before.
+    #[error("it pages in circles: the next page is one that was listed before")]
+    Circle,
+    /// It goes on for too long.
+    #[error("it has more than {MOST_PAGES} pages")]
+    Endless,
+}
+
+/// One page.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Its records, as the system answers them.
+    pub records: Vec<Node>,
+    /// Where the listing goes on; none: this was the last page.
+    pub next: Option<String>,
+}
+
+/// A listing under way.
+#[derive(Debug)]
+pub struct Pages {
+    outbound: Outbound,
+    system: String,
+    shape: Shape,
+    paging: Paging,
+    id_at: Option<String>,
+    /// The first page's request; the others differ in their URL.
+    request: Request,
+    next: Option<Url>,
+    seen: HashSet<String>,
+}
+
+impl Remote {
+    /// Lists the records of a type, those that changed since `since` where the listing can be narrowed. `from` is the
+    /// [`Page::next`] of a listing that was broken off.
+    ///
+    /// # Errors
+    /// `System`, `Kind`, `Shape` (there is no `list`) and `Record`.
+    pub fn pages(
+        &self,
+        system: &str,
+        kind: &str,
+        since: Option<Timestamp>,
+        from: Option<&str>,
+    ) -> Result<Pages, RemoteError> {
+        let map: Arc<RecordMap> = self.map(system, kind)?;
+        let listing = map.list.as_ref().ok_or_else(|| RemoteError::Shape {
+            system: system.to_owned(),
+            kind: kind.to_owned(),
+            shape: "list".to_owned(),
+        })?;
+        let base = self.base(system)?;
+        let filling = Filling {
+            since,
+            ..Filling::default()
+        };
+        let mut request = shape::listing(&base, &map, listing, &filling, &self.engine)?;
+        let bad = |_| RemoteError::System(system.to_owned());
+        let first = Url::parse(&request.url).map_err(bad)?;
+        let next = match from {
+            Some(from) => pages::joined(&first, from)
+                .map_err(|_| RemoteError::Resume(system.to_owned(), kind.to_owned()))?,
+            None => pages::first(&listing.paging, first),
+        };
+        if !request.headers.iter().any(|(name, _)| name == "accept") {
+            let json = "application/json".to_owned();
+            request.headers.push(("accept".to_owned(), json));
+        }
+        Ok(Pages {
+            outbound: self.outbound.clone(),
+            system: system.to_owned(),
+            shape: listing.shape.clone(),
+            paging: listing.paging.clone(),
+            id_at: map.layout.id.clone(),
+            request,
+            next: Some(next),
+            seen: HashSet::new(),
+        })
+    }
+}
+
+impl Pages {
+    /// The next page; none when the listing is whole. After an error the listing is over: it can be resumed from the
+    /// last page's `next`.
+    pub async fn next(&mut self) -> Result<Option<Page>, ListError> {
+        let Some(url) = self.next.take() else {
+            return Ok(None);
+        };
+        if self.seen.len() == MOST_PAGES {
+            return Err(ListError::Endless);
+        }
+        if !self.seen.insert(url.as_str().to_owned()) {
+            return Err(ListError::Circle);
+        }
+        url.as_str().clone_into(&mut self.request.url);
+        let reply = self.ask().await?;
+        let answer = Node::parse(&reply.body).map_err(ListError::NotJson)?;
+        let items = shape::items(&answer, &self.shape.answer)?;
+        let records: Vec<Node> = (items.iter())
+            .map(|item| {
+                item.pointer(&self.shape.item)
+                    .cloned()
+                    .unwrap_or(Node::Null)
+            })
+            .collect();
+        let seen = Seen {
+            url: &url,
+            reply: &reply,
+            answer: &answer,
+            items: &records,
+            id_at: self.id_at.as_deref(),
+        };
+        self.next = pages::next(&self.paging, &seen)?;
+        Ok(Some(Page {
+            records,
+            next: self.next.as_ref().map(|url| url.as_str().to_owned()),
+        }))
+    }
+
+    /// Asks for the page, again after a while where the system throttles: a long listing must not fail for that.
+    async fn ask(&self) -> Result<Reply, ListError> {
+        let budget = self.outbound.budget(&self.system);
+        for attempt in 1.. {
+            budget.acquire().await;
+            let reply = self
+                .outbound
+                .call(&self.system, &self.request, TIMEOUT, READ_CAP)
+                .await?;
+            match reply.status {
+                200..=299 if reply.truncated => return Err(ListError::TooLong),
+                200..=299 => return Ok(reply),
+                429 if attempt < TRIES => {
+                    // A Retry-After is with the budget already.
+                    if reply.header("retry-after").is_none() {
+                        budget.throttled(UNSAID);
+                    }
+                }
+                status => return Err(ListError::Status(status)),
+            }
+        }
+        Err(ListError::Status(429))
+    }
+}

@@ -1,0 +1,90 @@
+//! What is wrong with those who send: a webhook that does not call, a listing that cannot be asked.
+
+use super::{About, Trouble, bare};
+use crate::config::model::{Config, System};
+use crate::store::view::{Overview, PollRow, SenderRow, Severity};
+use crate::time::{Timestamp, short};
+use crate::visible::line;
+
+/// What is wrong with the senders that are watched or polled.
+pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Trouble> {
+    let mut all = Vec::new();
+    for system in config.systems.values() {
+        let is_watched = system.hooks.as_ref().is_some_and(|hooks| hooks.watch);
+        let row = overview
+            .senders
+            .iter()
+            .find(|row| row.system == system.name);
+        if let Some(row) = row.filter(|_| is_watched) {
+            all.extend(silent(row));
+        }
+        for row in (overview.polls.iter()).filter(|row| row.system == system.name) {
+            all.extend(stale(system, row, now));
+        }
+    }
+    all
+}
+
+fn silent(row: &SenderRow) -> Option<Trouble> {
+    let system = line(&row.system, 40);
+    let last = || match row.called {
+        Some(_) => "nothing new comes from there",
+        None => "it never called",
+    };
+    let (severity, words) = match (row.state.as_deref(), &row.error) {
+        (Some(SenderRow::ENABLED) | None, None) => return None,
+        (Some(SenderRow::ENABLED) | None, Some(error)) => (
+            Severity::Warning,
+            format!(
+                "{system} could not be asked for its webhooks: {}",
+                line(error, 100)
+            ),
+        ),
+        (Some(SenderRow::MISSING), _) => (
+            Severity::Warning,
+            format!(
+                "{system} has no webhook that calls this address: {}",
+                last()
+            ),
+        ),
+        (Some(SenderRow::ELSEWHERE), _) => (
+            Severity::Warning,
+            format!(
+                "the webhook of {system} calls another address, {}: {}",
+                line(row.address.as_deref().unwrap_or_default(), 80),
+                last()
+            ),
+        ),
+        (Some(state), _) => (
+            Severity::Critical,
+            format!(
+                "{system} does not call, its webhook is {}: `midwatch hook enable {system}`",
+                line(state, 20)
+            ),
+        ),
+    };
+    Some(bare(severity, About::Sender, words))
+}
+
+fn stale(system: &System, row: &PollRow, now: Timestamp) -> Option<Trouble> {
+    let (_, every) = system.poll.iter().find(|(kind, _)| *kind == row.kind)?;
+    let asked = format!(
+        "{} is asked for changed records of type {}",
+        line(&row.system, 40),
+        line(&row.kind, 40)
+    );
+    let words = match &row.error {
+        Some(error) => format!(
+            "{asked} in vain, nothing new since {} ago: {}",
+            short(now.since(row.mark)),
+            line(error, 100)
+        ),
+        None if now.since(row.run) > *every * 3 => format!(
+            "{asked} every {}, but was last {} ago",
+            short(*every),
+            short(now.since(row.run))
+        ),
+        None => return None,
+    };
+    Some(bare(Severity::Warning, About::Sender, words))
+}
