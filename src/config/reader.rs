@@ -184,14 +184,13 @@ impl<'a> Section<'a> {
     /// Every entry in file order (those of a preset that were neither replaced nor removed come last), for tables whose
     /// keys are names.
     pub(super) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
-        let mut names: Vec<&'a str> = Vec::new();
-        for name in self.layers.iter().flat_map(|layer| layer.names()) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
-            .into_iter()
+        let layers = self.layers.iter().enumerate();
+        layers
+            .flat_map(|(depth, layer)| {
+                let above = &self.layers[..depth];
+                let hidden = |name: &str| above.iter().any(|layer| layer.get(name).is_some());
+                layer.names().into_iter().filter(move |name| !hidden(name))
+            })
             .filter_map(|name| Some((name, self.find(name)?)))
             .collect()
     }

@@ -235,6 +235,18 @@ pub(super) fn fixed_header(name: &str, value: &Value<'_>) -> Option<(String, Str
         value.wrong("one line of plain text", None);
         return None;
     }
+    let lower = name.to_ascii_lowercase();
+    if ["token", "secret", "api-key", "apikey", "password"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
+        value.warning(
+            "by its name this header carries a secret, which must not stand in this file",
+            Some(format!(
+                "use `auth = {{ header = \"{name}\", value = \"file:PATH\" }}`"
+            )),
+        );
+    }
     Some((name.to_owned(), text.to_owned()))
 }
 
