@@ -838,3 +838,35 @@ async fn an_adoption_goes_on_where_it_was_matches_by_key_and_done_twice_changes_
     );
     bed.audit();
 }
+
+#[tokio::test]
+async fn a_record_is_found_by_part_of_a_key_or_an_id_and_among_very_many_by_its_beginning() {
+    let bed = Bed::new().await;
+    for (key, id) in [("anna@x", "9001"), ("bo@y", "9002")] {
+        bed.learn(learned(key, id)).await;
+    }
+    bed.order("1042", None, "anna@x").await;
+    let found = |kind: Option<&str>, text: &str| {
+        let rows = bed.store.reader().unwrap().record_search(kind, text, 10);
+        let mut keys: Vec<String> = (rows.unwrap().into_iter())
+            .map(|row| row.about.key)
+            .collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(found(None, "NNA@"), ["anna@x"]);
+    assert_eq!(found(None, "9002"), ["bo@y"]);
+    assert_eq!(found(Some("order"), ""), ["1042"]);
+    assert_eq!(found(Some("order"), "anna"), [""; 0]);
+    assert_eq!(found(None, ""), ["1042", "anna@x", "bo@y"]);
+    bed.store
+        .execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+             INSERT INTO record(id, kind, key, at, changed) SELECT 1000 + i, 'contact', 'a' || i, 1, 1 FROM n;
+             INSERT INTO alias(kind, key, record, at) SELECT kind, key, id, 1 FROM record WHERE id > 1000;",
+        )
+        .await
+        .unwrap();
+    assert_eq!(found(None, "bo@"), ["bo@y"]);
+    assert_eq!(found(None, "104")[0], "1042", "the last changed first");
+}

@@ -11,7 +11,7 @@ use crate::ids::{DeliveryId, EventId};
 use crate::record::ledger::About;
 use crate::time::Timestamp;
 
-/// Keys that a search looks at before it hands back what it has.
+/// Keys that a search for a part of a key looks at before it hands back what it has; a key's beginning is found by the index.
 const SCAN: i64 = 50_000;
 
 /// The story of the record that a key means; none if no record was ever known by it.
@@ -116,14 +116,19 @@ pub(super) fn search(
             .collect::<rusqlite::Result<_>>()?
     } else {
         let pattern = format!("%{}%", escape_like(text));
+        let beyond = format!("{text}{}", char::MAX);
         connection
             .prepare_cached(
-                "SELECT id, kind, key, changed FROM record WHERE (?1 IS NULL OR kind = ?1) AND id IN (
+                "WITH RECURSIVE types(kind) AS (
+                   SELECT min(kind) FROM alias UNION ALL
+                   SELECT (SELECT min(a.kind) FROM alias a WHERE a.kind > t.kind) FROM types t WHERE t.kind IS NOT NULL)
+                 SELECT id, kind, key, changed FROM record WHERE (?1 IS NULL OR kind = ?1) AND id IN (
+                   SELECT record FROM (SELECT a.record FROM types t JOIN alias a ON a.kind = t.kind AND a.key >= ?4 AND a.key < ?6 LIMIT ?5) UNION
                    SELECT record FROM (SELECT record, key FROM alias WHERE ?1 IS NULL OR kind = ?1 LIMIT ?5) WHERE key LIKE ?3 ESCAPE '\\'
                    UNION SELECT record FROM holding WHERE id = ?4)
                  ORDER BY changed DESC, id DESC LIMIT ?2",
             )?
-            .query_map(params![kind, limit as i64, pattern, text, SCAN], row_of)?
+            .query_map(params![kind, limit as i64, pattern, text, SCAN, beyond], row_of)?
             .collect::<rusqlite::Result<_>>()?
     };
     let mut ids = connection
