@@ -50,6 +50,7 @@ fn a_headless_demo_ends_by_itself_adds_up_and_leaves_nothing_behind() {
     assert!(number(line, "delivered") >= 20, "{line}");
     assert!(number(line, "(") >= 40, "{line}");
     assert_eq!(number(line, "missing"), 0, "{line}");
+    assert_eq!(number(line, "duplicates"), 0, "{line}");
     assert!(told.contains("demo: the CRM is slow"), "{told}");
     assert_eq!(entries(temporary.path()), Vec::<PathBuf>::new());
 }

@@ -136,7 +136,11 @@ async fn play(args: &Args, context: &Context, home: &Home) -> anyhow::Result<Sum
     worker.drain().await;
     stop.cancel();
     watched?;
-    Summary::read(&config.site.database, tally, sandbox.seen())
+    let found = Found {
+        seen: sandbox.seen(),
+        duplicates: sandbox.duplicates(),
+    };
+    Summary::read(&config.site.database, tally, found)
 }
 
 /// Lasts until the time is up, someone quits, or a signal ends it. A hang-up ends the demo too.
@@ -222,12 +226,21 @@ struct Summary {
     events: u64,
     /// How the front door answered.
     tally: Tally,
-    /// What the receivers saw of keys.
+    /// What the receivers hold.
+    found: Found,
+}
+
+/// What was found at the receivers in the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Found {
+    /// What the one that honours idempotency keys saw of them.
     seen: Seen,
+    /// Records that are there twice, where keys are ignored.
+    duplicates: u64,
 }
 
 impl Summary {
-    fn read(database: &Path, tally: Tally, seen: Seen) -> anyhow::Result<Self> {
+    fn read(database: &Path, tally: Tally, found: Found) -> anyhow::Result<Self> {
         let reader = Reader::open(database)?;
         let overview = reader.overview()?;
         let mut counts = Counts::default();
@@ -251,7 +264,7 @@ impl Summary {
             retried,
             events: overview.events,
             tally,
-            seen,
+            found,
         })
     }
 
@@ -265,8 +278,9 @@ impl Summary {
         let sound = self.missing() == 0
             && self.accepted == by_state
             && self.tally.refused == 0
-            && self.seen.conflicts == 0
-            && self.seen.keyless == 0;
+            && self.found.seen.conflicts == 0
+            && self.found.seen.keyless == 0
+            && self.found.duplicates == 0;
         if sound { super::OK } else { LOST }
     }
 
@@ -280,14 +294,14 @@ impl Summary {
             ..
         } = self.counts;
         format!(
-            "accepted {} ({} events): delivered {delivered}, waiting {}, dead {dead}, held {held}, cancelled {}; retried {}; missing {}; repeats {}, each with its key",
+            "accepted {} ({} events): delivered {delivered}, waiting {}, dead {dead}, held {held}, cancelled {}; retried {}; missing {}; duplicates {}",
             self.accepted,
             self.events,
             self.counts.backlog(),
             cancelled + superseded,
             self.retried,
             self.missing(),
-            self.seen.repeats,
+            self.found.duplicates,
         )
     }
 }
@@ -314,20 +328,21 @@ mod tests {
                 repeats: 1,
                 ..Tally::default()
             },
-            seen: Seen::default(),
+            found: Found::default(),
         }
     }
 
     #[test]
     fn whatever_does_not_add_up_is_exit_code_2() {
         assert_eq!(summary().exit_code(), 0);
-        let spoil: [fn(&mut Summary); 6] = [
+        let spoil: [fn(&mut Summary); 7] = [
             |s| s.events = 6,
             |s| s.accepted = 11,
             |s| s.counts.dead = 2,
             |s| s.tally.refused = 1,
-            |s| s.seen.conflicts = 1,
-            |s| s.seen.keyless = 1,
+            |s| s.found.seen.conflicts = 1,
+            |s| s.found.seen.keyless = 1,
+            |s| s.found.duplicates = 1,
         ];
         for spoil in spoil {
             let mut one = summary();

@@ -80,6 +80,22 @@ impl Customer {
         }
     }
 
+    /// A registered customer, as WooCommerce writes one, without its id.
+    pub fn row(&self, now: Timestamp) -> serde_json::Map<String, Value> {
+        let members = [
+            ("email", self.email.clone().into()),
+            ("first_name", self.first.into()),
+            ("last_name", self.last.into()),
+            ("billing", self.billing()),
+            ("date_created_gmt", gmt(now).into()),
+            ("date_modified_gmt", gmt(now).into()),
+        ];
+        let named = members.into_iter();
+        named
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
     /// WooCommerce's billing block.
     pub fn billing(&self) -> Value {
         json!({
@@ -87,6 +103,8 @@ impl Customer {
             "last_name": self.last,
             "city": self.city,
             "country": "NO",
+            "phone": "",
+            "company": "",
             "email": self.email,
         })
     }
@@ -107,6 +125,8 @@ pub struct Order {
     pub modified: Timestamp,
     /// The payment, once it is known here.
     pub transaction: Option<String>,
+    /// What the customer wrote.
+    pub note: String,
 }
 
 impl Order {
@@ -130,7 +150,16 @@ impl Order {
             created: now,
             modified: now,
             transaction: None,
+            note: String::new(),
         }
+    }
+
+    /// An order of one gift card (500.00 NOK), from whoever has this address; blank is by telephone.
+    pub fn gift(number: u64, email: &str, now: Timestamp) -> Self {
+        let mut order = Self::new(number, &mut Random::new(number), now);
+        order.lines = vec![("Gavekort", 1, 50_000)];
+        email.clone_into(&mut order.customer.email);
+        order
     }
 
     /// The total in øre (a hundredth of a krone).
@@ -143,7 +172,6 @@ impl Order {
 
     /// As WooCommerce writes it: amounts are texts, GMT times have no offset.
     pub fn json(&self) -> Value {
-        let gmt = |at: Timestamp| at.utc().format("%Y-%m-%dT%H:%M:%S").to_string();
         let lines: Vec<_> = self
             .lines
             .iter()
@@ -162,8 +190,14 @@ impl Order {
             "date_created_gmt": gmt(self.created),
             "date_modified_gmt": gmt(self.modified),
             "transaction_id": self.transaction.clone().unwrap_or_default(),
+            "customer_note": self.note,
         })
     }
+}
+
+/// A time as WooCommerce writes it: GMT, without offset, in whole seconds.
+pub fn gmt(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 /// Øre as a decimal text.

@@ -23,18 +23,6 @@ pub struct Seen {
     pub keyless: u64,
 }
 
-impl std::ops::Add for Seen {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            writes: self.writes + other.writes,
-            repeats: self.repeats + other.repeats,
-            conflicts: self.conflicts + other.conflicts,
-            keyless: self.keyless + other.keyless,
-        }
-    }
-}
-
 /// Remembers keys.
 #[derive(Debug, Default)]
 pub struct Keys(Mutex<Memory>);
@@ -102,6 +90,7 @@ mod tests {
             keys.note(&Call {
                 method: Method::PUT,
                 path: "/deals/1".to_owned(),
+                query: Vec::new(),
                 headers,
                 body: body.into(),
             })

@@ -1,22 +1,28 @@
-//! The stand-in systems of `midwatch demo`: a website, a CRM, payments and chat on loopback, the traffic between them,
-//! and the script of what goes wrong.
+//! The stand-in systems of `midwatch demo` and of the presets' tests: a website, a CRM, payments and chat on loopback, with
+//! their vendors' habits, the traffic between them, and the script of what goes wrong.
 //!
 //! They are not part of the product, but honest strangers to it: they reach midwatch only over HTTP, through its real
-//! front door, with real signatures. They must never touch midwatch's database or files. Called by `cli::demo`.
+//! front door, with real signatures. They must never touch midwatch's database or files. Called by `cli::demo` and tests.
 
+pub mod books;
 mod chat;
-mod crm;
-mod goods;
+pub mod crm;
+pub mod goods;
 mod home;
 mod keys;
+pub mod oauth;
 mod outbox;
-mod payments;
+pub mod payments;
+pub mod pipedrive;
 mod random;
+pub mod rest;
 mod script;
 pub mod secrets;
-mod server;
+pub mod server;
+pub mod shopify;
+pub mod subscriptions;
 mod traffic;
-mod website;
+pub mod website;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use home::Home;
 pub use keys::Seen;
 pub use outbox::Tally;
-pub use script::ScriptError;
+pub use script::{Deed, Faults, ScriptError};
 
 use chat::Chat;
 use crm::Crm;
@@ -68,6 +74,9 @@ pub struct Addresses {
 
 /// Messages that are sent at once when the shop opens, so that there is something to see.
 const FIRST_RUSH: usize = 6;
+
+/// The topic whose webhook the story disables.
+const ORDER_UPDATED: &str = "order.updated";
 
 /// The running stand-ins. They end with the token given to [`Sandbox::start`].
 #[derive(Debug)]
@@ -143,6 +152,13 @@ impl Sandbox {
     /// Opens the shop: traffic goes to midwatch's front door at `door`, and the script of faults begins.
     /// What the script does is told to `told`, one line a step; nobody needs to listen.
     pub fn open(&self, door: SocketAddr, told: mpsc::Sender<String>) -> Open {
+        for (id, topic) in ["order.created", ORDER_UPDATED].iter().enumerate() {
+            let address = format!("http://{door}/hooks/shop");
+            let id = (id + 1).to_string();
+            self.website.hooks().add(&id, topic, &address);
+        }
+        let address = format!("http://{door}/hooks/payments");
+        self.payments.hooks().add("we_demo_1", "*", &address);
         let closing = self.stop.child_token();
         let outbox = Outbox::start(door, &self.stop);
         tokio::spawn(
@@ -158,9 +174,14 @@ impl Sandbox {
         Open { closing, outbox }
     }
 
-    /// What the receivers saw of idempotency keys, all together.
+    /// What the one receiver that honours idempotency keys saw of them.
     pub fn seen(&self) -> Seen {
-        self.website.seen() + self.crm.seen() + self.chat.seen()
+        self.chat.seen()
+    }
+
+    /// Records of the CRM that are there twice. Must stay 0, although it knows no idempotency keys.
+    pub fn duplicates(&self) -> u64 {
+        (self.crm.duplicates("contacts") + self.crm.duplicates("deals")) as u64
     }
 
     /// The last chat messages, oldest first. They hold text from outside.
@@ -179,22 +200,30 @@ impl Sandbox {
         let mut random = Random::new(self.options.seed ^ 5);
         let pause = Duration::from_secs_f64(1.0 / self.options.rate.clamp(0.01, 500.0));
         let clock = Clock::System;
+        let website = self.website.clone();
         async move {
-            for _ in 0..FIRST_RUSH {
-                outbox.send(traffic.next(clock.now())).await;
-            }
             let mut next = Instant::now();
-            loop {
-                next += pause.mul_f64(0.5 + random.unit());
-                tokio::time::sleep_until(next).await;
-                outbox.send(traffic.next(clock.now())).await;
+            for message in 0.. {
+                if message >= FIRST_RUSH {
+                    next += pause.mul_f64(0.5 + random.unit());
+                    tokio::time::sleep_until(next).await;
+                }
+                let message = traffic.next(clock.now());
+                // What a disabled webhook would have told is told by nobody.
+                if message
+                    .topic
+                    .is_none_or(|topic| website.hooks().sends(topic))
+                {
+                    outbox.send(message).await;
+                }
             }
         }
     }
 
     /// Puts the script's faults in force as time goes by.
     fn direct(&self, told: mpsc::Sender<String>) -> impl Future<Output = ()> + use<> {
-        let (script, servers, crm) = (self.script.clone(), self.servers.clone(), self.crm.clone());
+        let (script, servers) = (self.script.clone(), self.servers.clone());
+        let (crm, website) = (self.crm.clone(), self.website.clone());
         async move {
             let start = Instant::now();
             let (mut before, mut now) = (None, Duration::ZERO);
@@ -203,8 +232,20 @@ impl Sandbox {
                     server.set(script.faults(*who, now));
                 }
                 for step in script.begun(before, now) {
-                    if let Some(deed) = step.deed {
-                        crm.befall(deed);
+                    match step.deed {
+                        Some(Deed::DisableHook) => {
+                            let hooks = website.hooks();
+                            while hooks.sends(ORDER_UPDATED) {
+                                hooks.ended(ORDER_UPDATED, false);
+                            }
+                        }
+                        Some(Deed::EnableHook) => {
+                            for hook in website.hooks().all().iter().filter(|hook| !hook.active) {
+                                website.hooks().switch(&hook.id, true);
+                            }
+                        }
+                        Some(deed) => crm.befall(deed),
+                        None => {}
                     }
                     // A full or closed channel only means that nobody reads along.
                     let _ = told.try_send(step.says.clone());

@@ -26,6 +26,8 @@ pub enum Who {
 }
 
 /// What is wrong with a system at some moment.
+// Each is a fault of its own: any of them may be in force beside the others.
+#[expect(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Faults {
     /// Added to every answer, give or take 40 %.
@@ -34,16 +36,22 @@ pub struct Faults {
     pub status: Option<u16>,
     /// ... to this share of requests (0 to 1; all if not said) ...
     pub share: Option<f64>,
+    /// ... whose method and path (`POST /contacts`) contain this (any, if not said) ...
+    pub only: Option<String>,
     /// ... with this Retry-After, in seconds.
     pub retry_after: Option<u64>,
     /// This share of requests is done, but the connection is cut before the answer (0 to 1).
     pub cut: f64,
+    /// Each such write is done, but the connection is cut before the answer; 0: none.
+    pub cut_every: u32,
     /// Connections are refused.
     pub down: bool,
     /// Every credential is refused with 401.
     pub locked: bool,
     /// The CRM refuses deals without an email address with 422.
     pub strict: bool,
+    /// Someone types a contact into the CRM just after it was asked for and not found.
+    pub rival: bool,
 }
 
 impl Faults {
@@ -53,6 +61,12 @@ impl Faults {
             Some(_) => self.share.unwrap_or(1.0),
             None => 0.0,
         }
+    }
+
+    /// Whether `status` is meant for a request.
+    pub fn concerns(&self, method: &str, path: &str) -> bool {
+        let request = format!("{method} {path}");
+        self.only.as_ref().is_none_or(|part| request.contains(part))
     }
 }
 
@@ -66,6 +80,10 @@ pub enum Deed {
     DeleteDeal,
     /// Someone puts the edited and deleted deals right again.
     MendDeals,
+    /// The website's webhook for changed orders has failed too often: it disables itself.
+    DisableHook,
+    /// Someone enables it again.
+    EnableHook,
 }
 
 /// One step of the story.
@@ -108,6 +126,7 @@ struct RawScript {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools)]
 struct RawStep {
     at: String,
     #[serde(rename = "for")]
@@ -117,15 +136,20 @@ struct RawStep {
     latency: Option<String>,
     status: Option<u16>,
     share: Option<f64>,
+    only: Option<String>,
     retry_after: Option<u64>,
     #[serde(default)]
     cut: f64,
+    #[serde(default)]
+    cut_every: u32,
     #[serde(default)]
     down: bool,
     #[serde(default)]
     locked: bool,
     #[serde(default)]
     strict: bool,
+    #[serde(default)]
+    rival: bool,
     deed: Option<Deed>,
 }
 
@@ -160,11 +184,14 @@ impl Script {
                         latency: raw.latency.as_deref().map_or(Ok(Duration::ZERO), time)?,
                         status: raw.status,
                         share: raw.share,
+                        only: raw.only,
                         retry_after: raw.retry_after,
                         cut: raw.cut,
+                        cut_every: raw.cut_every,
                         down: raw.down,
                         locked: raw.locked,
                         strict: raw.strict,
+                        rival: raw.rival,
                     },
                     deed: raw.deed,
                 })
@@ -189,11 +216,14 @@ impl Script {
             all.latency = all.latency.max(one.latency);
             if one.status.is_some() {
                 (all.status, all.share, all.retry_after) = (one.status, one.share, one.retry_after);
+                all.only.clone_from(&one.only);
             }
             all.cut = all.cut.max(one.cut);
+            all.cut_every = all.cut_every.max(one.cut_every);
             all.down |= one.down;
             all.locked |= one.locked;
             all.strict |= one.strict;
+            all.rival |= one.rival;
         }
         all
     }
@@ -329,9 +359,18 @@ mod tests {
         assert!(by(first(|s| s.faults.status.is_some_and(|s| s >= 500)), 60));
         assert!(by(first(|s| s.faults.down), 90));
         assert!(by(first(|s| s.faults.locked), 150));
+        assert!(by(first(|s| s.faults.only.is_some()), 30));
+        assert!(by(first(|s| s.faults.rival), 90));
+        assert!(by(first(|s| s.faults.cut_every > 0), 100));
         // Each must fit a line of the log at 80 columns.
         assert!(script.steps.iter().all(|s| s.says.chars().count() <= 60));
-        for deed in [Deed::EditDeal, Deed::DeleteDeal, Deed::MendDeals] {
+        for deed in [
+            Deed::EditDeal,
+            Deed::DeleteDeal,
+            Deed::MendDeals,
+            Deed::DisableHook,
+            Deed::EnableHook,
+        ] {
             assert!(
                 script.steps.iter().any(|s| s.deed == Some(deed)),
                 "{deed:?}"

@@ -3,9 +3,11 @@
 //! It answers in this process, but as a stranger would: over a socket, with real statuses, real latency, cut
 //! connections and, when it is "down", a port that refuses. It is not part of the product. Called by `Sandbox`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +34,10 @@ const MAX_BODY: usize = 1 << 20;
 pub struct Call {
     /// HTTP method.
     pub method: Method,
-    /// Path, without the query.
+    /// Path, without the query, as it was sent.
     pub path: String,
+    /// The query's names and values, decoded.
+    pub query: Vec<(String, String)>,
     /// Headers.
     pub headers: HeaderMap,
     /// The body.
@@ -49,13 +53,51 @@ impl Call {
             .unwrap_or_default()
     }
 
-    /// The path's segments.
-    pub fn segments(&self) -> Vec<&str> {
+    /// The path's segments, decoded.
+    pub fn segments(&self) -> Vec<String> {
         self.path
             .split('/')
             .filter(|part| !part.is_empty())
+            .map(|part| {
+                let protected = part.replace('+', "%2B").replace('=', "%3D");
+                let decoded = pairs(&protected.replace('&', "%26"));
+                decoded
+                    .into_iter()
+                    .next()
+                    .map(|(name, _)| name)
+                    .unwrap_or_default()
+            })
             .collect()
     }
+
+    /// The first value of a query parameter.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// A query parameter as a number.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        self.param(name)?.parse().ok()
+    }
+
+    /// The body as a JSON object.
+    pub fn object(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The body as a form, names in brackets as they stand.
+    pub fn form(&self) -> Vec<(String, String)> {
+        std::str::from_utf8(&self.body).map_or_else(|_| Vec::new(), pairs)
+    }
+}
+
+/// `a=1&b=%20`, decoded.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let Ok(url) = reqwest::Url::parse(&format!("http://stand-in/?{text}")) else {
+        return Vec::new();
+    };
+    url.query_pairs().into_owned().collect()
 }
 
 /// What a stand-in answers.
@@ -65,6 +107,8 @@ pub struct Reply {
     pub status: u16,
     /// Content type.
     pub content_type: &'static str,
+    /// Further headers; names lower case.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
 }
@@ -75,8 +119,16 @@ impl Reply {
         Self {
             status,
             content_type: "application/json",
+            headers: Vec::new(),
             body: body.to_string(),
         }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into().into_owned()));
+        self
     }
 
     /// A plain text answer.
@@ -84,6 +136,7 @@ impl Reply {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
+            headers: Vec::new(),
             body: body.to_owned(),
         }
     }
@@ -116,6 +169,7 @@ impl Server {
             system,
             faults: watching,
             dice: Arc::new(Mutex::new(Random::new(seed))),
+            writes: Arc::default(),
         };
         tokio::spawn(async move {
             stop.run_until_cancelled(host.keep(listener, address)).await;
@@ -157,6 +211,8 @@ struct Host {
     system: Arc<dyn System>,
     faults: watch::Receiver<Arc<Faults>>,
     dice: Arc<Mutex<Random>>,
+    /// Requests that change something, so far.
+    writes: Arc<AtomicU32>,
 }
 
 impl Host {
@@ -216,6 +272,7 @@ impl Host {
         let call = Call {
             method: head.method,
             path: head.uri.path().to_owned(),
+            query: head.uri.query().map(pairs).unwrap_or_default(),
             headers: head.headers,
             body,
         };
@@ -231,14 +288,25 @@ impl Host {
         if !faults.latency.is_zero() {
             tokio::time::sleep(faults.latency.mul_f64(0.6 + 0.8 * share)).await;
         }
-        if fails && let Some(status) = faults.status {
+        if fails
+            && faults.concerns(call.method.as_str(), &call.path)
+            && let Some(status) = faults.status
+        {
             return Ok(respond(&failure(status), faults.retry_after));
         }
         let reply = self.system.answer(&call, &faults);
-        if cut {
+        let changed = call.method != Method::GET && reply.status < 300;
+        if cut || (changed && self.cut_now(faults.cut_every)) {
             return Err(Cut);
         }
         Ok(respond(&reply, None))
+    }
+}
+
+impl Host {
+    /// Whether this write is one of those that are done but not answered.
+    fn cut_now(&self, every: u32) -> bool {
+        every > 0 && (self.writes.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
     }
 }
 
@@ -257,6 +325,7 @@ fn failure(status: u16) -> Reply {
         status => Reply {
             status,
             content_type: "text/html",
+            headers: Vec::new(),
             body: "<html><head><title>Service Unavailable</title></head><body><h1>Upstream connect error</h1></body></html>\n"
                 .to_owned(),
         },
@@ -269,6 +338,12 @@ fn respond(reply: &Reply, retry_after: Option<u64>) -> Response<Full<Bytes>> {
         StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static(reply.content_type));
+    for (name, value) in &reply.headers {
+        // Ours are plain ASCII; one that is not is left out.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
     if let Some(seconds) = retry_after {
         headers.insert(
             HeaderName::from_static("retry-after"),

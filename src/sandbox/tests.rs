@@ -127,52 +127,104 @@ async fn the_shop_sends_signed_messages_until_each_is_acknowledged() {
     stop.cancel();
 }
 
-#[tokio::test]
-async fn deals_are_refused_while_strict_edited_deleted_and_mended() {
+fn ask(
+    crm: &Crm,
+    method: &str,
+    target: &str,
+    body: &str,
+    strict: bool,
+) -> (u16, serde_json::Value) {
+    let mut headers = hyper::HeaderMap::new();
+    let bearer = format!("Bearer {}", secrets::CRM_TOKEN);
+    headers.insert("authorization", bearer.parse().unwrap());
+    let url = reqwest::Url::parse(&format!("http://crm{target}")).unwrap();
+    let call = Call {
+        method: method.parse().unwrap(),
+        path: url.path().to_owned(),
+        query: url.query_pairs().into_owned().collect(),
+        headers,
+        body: body.to_owned().into(),
+    };
+    let faults = Faults {
+        strict,
+        ..Faults::default()
+    };
+    let reply = crm.answer(&call, &faults);
+    let body = serde_json::from_str(&reply.body).unwrap_or_default();
+    (reply.status, body)
+}
+
+fn deal(number: u64, email: &str) -> String {
+    format!(
+        r#"{{"properties":{{"amount":"349.00","dealstage":"closedwon","woo_order_id":"{number}","customer_email":"{email}"}}}}"#
+    )
+}
+
+#[test]
+fn deals_are_refused_while_strict_edited_deleted_and_mended() {
+    const DEALS: &str = "/crm/v3/objects/deals";
     let crm = Crm::default();
-    let ask = |method: &str, path: &str, key: &str, body: &str, strict: bool| {
-        let mut headers = hyper::HeaderMap::new();
-        let bearer = format!("Bearer {}", secrets::CRM_TOKEN);
-        headers.insert("authorization", bearer.parse().unwrap());
-        headers.insert("idempotency-key", key.parse().unwrap());
-        let call = Call {
-            method: method.parse().unwrap(),
-            path: path.to_owned(),
-            headers,
-            body: body.to_owned().into(),
-        };
-        crm.answer(
-            &call,
-            &Faults {
-                strict,
-                ..Faults::default()
-            },
-        )
-    };
-    let deal = |email: &str| {
-        format!(
-            r#"{{"properties":{{"amount":"349.00","dealstage":"completed","customer_email":"{email}"}}}}"#
-        )
-    };
     let amounts = || {
-        let listing: serde_json::Value =
-            serde_json::from_str(&ask("GET", "/deals", "-", "", false).body).unwrap();
+        let (_, listing) = ask(&crm, "GET", "/reports/deals", "", false);
         let deals = listing["results"].as_array().unwrap().clone();
-        deals
-            .iter()
-            .map(|deal| deal["properties"]["amount"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        let amount =
+            |deal: &serde_json::Value| deal["properties"]["amount"].as_str().unwrap().to_owned();
+        deals.iter().map(amount).collect::<Vec<_>>()
     };
-    assert_eq!(ask("PUT", "/deals/1042", "a", &deal(""), true).status, 422);
-    assert_eq!(ask("PUT", "/deals/1042", "a", &deal(""), false).status, 200);
-    assert_eq!(
-        ask("PUT", "/deals/1043", "b", &deal("x@y.example"), true).status,
-        200
-    );
-    crm.befall(script::Deed::EditDeal);
+    let create = |number, email, strict| ask(&crm, "POST", DEALS, &deal(number, email), strict).0;
+    assert_eq!(create(1042, "", true), 422);
+    assert_eq!(create(1042, "", false), 201);
+    assert_eq!(create(1043, "x@y.example", true), 201);
+    crm.befall(Deed::EditDeal);
     assert_eq!(amounts(), ["349.00", "3490.00"]);
-    crm.befall(script::Deed::DeleteDeal);
+    crm.befall(Deed::DeleteDeal);
     assert_eq!(amounts(), ["3490.00"]);
-    crm.befall(script::Deed::MendDeals);
+    crm.befall(Deed::MendDeals);
     assert_eq!(amounts(), ["349.00", "349.00"]);
+}
+
+#[test]
+fn the_crm_knows_each_record_once_and_says_which() {
+    let crm = Crm::default();
+    let contact = r#"{"properties":{"email":"Aase@Post.example","firstname":"Åse"}}"#;
+    let (status, made) = ask(&crm, "POST", "/crm/v3/objects/contacts", contact, false);
+    assert_eq!((status, &made["id"]), (201, &"101".into()));
+    let (status, taken) = ask(&crm, "POST", "/crm/v3/objects/contacts", contact, false);
+    assert_eq!(status, 409);
+    assert_eq!(taken["message"], "Contact already exists. Existing ID: 101");
+    let by =
+        "/crm/v3/objects/contacts/aase%40post.example?idProperty=email&properties=firstname,city";
+    let (status, found) = ask(&crm, "GET", by, "", false);
+    assert_eq!(status, 200, "{found}");
+    assert_eq!(found["properties"]["firstname"], "Åse");
+    assert!(found["properties"]["city"].is_null() && found["properties"].get("email").is_none());
+    let absent = "/crm/v3/objects/deals/1042?idProperty=woo_order_id";
+    assert_eq!(ask(&crm, "GET", absent, "", false).0, 404);
+
+    let unknown = r#"{"properties":{"e_mail":"a@b.example"}}"#;
+    assert_eq!(
+        ask(&crm, "POST", "/crm/v3/objects/contacts", unknown, false).0,
+        400
+    );
+    let (_, made) = ask(
+        &crm,
+        "POST",
+        "/crm/v3/objects/deals",
+        &deal(1042, "a@b.example"),
+        false,
+    );
+    assert_eq!(made["id"], "9001");
+    let twice = ask(
+        &crm,
+        "POST",
+        "/crm/v3/objects/deals",
+        &deal(1042, "a@b.example"),
+        false,
+    );
+    assert_eq!(twice.0, 400);
+    let join = "/crm/v4/objects/deals/9001/associations/default/contacts/";
+    assert_eq!(ask(&crm, "PUT", &format!("{join}101"), "", false).0, 200);
+    assert_eq!(ask(&crm, "PUT", &format!("{join}102"), "", false).0, 404);
+    assert_eq!(crm.joined(), 1);
+    assert_eq!((crm.len("contacts"), crm.duplicates("contacts")), (1, 0));
 }

@@ -38,6 +38,8 @@ pub struct Message {
     pub sender: Sender,
     /// `/hooks/...` or `/events`.
     pub path: &'static str,
+    /// The subscription's topic, if it comes by one that may be disabled.
+    pub topic: Option<&'static str>,
     /// Headers beside content type.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
@@ -150,11 +152,12 @@ impl Traffic {
             "subject": customer.email,
             "time": now.rfc3339(),
             "datacontenttype": "application/json",
-            "data": { "id": id, "billing": customer.billing() },
+            "data": self.website.register(&customer, now),
         });
         Message {
             sender: Sender::Shop,
             path: "/events",
+            topic: None,
             headers: vec![("content-type", "application/cloudevents+json".to_owned())],
             body: event.to_string().into(),
             again: false,
@@ -166,6 +169,7 @@ impl Traffic {
         let message = Message {
             sender: Sender::Payments,
             path: "/hooks/payments",
+            topic: None,
             headers: vec![
                 ("content-type", "application/json".to_owned()),
                 (
@@ -182,12 +186,13 @@ impl Traffic {
 }
 
 /// A signed webhook as WooCommerce sends it.
-fn webhook(topic: &'static str, number: u64, order: &Value) -> Message {
+pub fn webhook(topic: &'static str, number: u64, order: &Value) -> Message {
     let body = Bytes::from(order.to_string());
     let event = topic.trim_start_matches("order.");
     Message {
         sender: Sender::Shop,
         path: "/hooks/shop",
+        topic: Some(topic),
         headers: vec![
             ("content-type", "application/json".to_owned()),
             ("x-wc-webhook-source", "https://nordlys.example/".to_owned()),
