@@ -7,9 +7,13 @@ use super::super::model::{
     Auth, Grant, Lane, LimitHeaders, Mapping, Mode, ResetUnit, SecretRef, Trust, Write,
 };
 use super::{EVENING, OAUTH, POLLING, RECORDS, config, seconds};
+use crate::event::expr::Engine;
+use crate::event::testing::event;
 use crate::record::map::{
     Clean, Currency, Field, Format, Kind, Paging, Part, Shape, Source, VersionAt,
 };
+use crate::record::shape::{self, Filling};
+use crate::record::{read, translate};
 
 fn at(pointer: &str) -> Source {
     Source::At(pointer.to_owned())
@@ -326,4 +330,87 @@ fn a_first_evening_is_what_its_presets_make_of_it() {
             .filter(|path| path.lane == Lane::Work)
             .all(|path| path.mode == Mode::Shadow)
     );
+}
+
+/// The body that a path of the first evening would send for an event: as a new record, or as a change of one with an id.
+fn sent(path: &str, kind: &str, data: &str, id: Option<&str>) -> (String, String, String) {
+    let config = config(EVENING);
+    let path = config.path(path).unwrap();
+    let mapping = path.mapping.as_ref().unwrap();
+    let (engine, event) = (Engine::new(), event(kind, data));
+    let (from, to) = (&config.systems[&path.from], &config.systems[&path.to]);
+    let records = read::from_event(&from.records, &mapping.source, &event, &engine).unwrap();
+    let [record] = records.as_slice() else {
+        panic!("{records:?}");
+    };
+    let target = &to.records[&mapping.target];
+    let source = &from.records[&mapping.source];
+    let wanted = translate(record, source, target, mapping, &event, &engine).unwrap();
+    let key = record
+        .refs
+        .get(&mapping.target)
+        .or(record.key.as_ref())
+        .unwrap();
+    let shape = if id.is_some() {
+        &target.update
+    } else {
+        &target.create
+    };
+    let filling = Filling {
+        key: Some(key),
+        id,
+        record: Some(&wanted),
+        ..Filling::default()
+    };
+    let base = reqwest::Url::parse(to.url.as_ref().unwrap()).unwrap();
+    let request =
+        shape::request(&base, target, shape.as_ref().unwrap(), &filling, &engine).unwrap();
+    let body = String::from_utf8(request.body.to_vec()).unwrap();
+    (
+        key.clone(),
+        format!("{} {}", request.method, request.url),
+        body,
+    )
+}
+
+#[test]
+fn a_first_evening_carries_the_vendors_own_events_over() {
+    let order = r#"{"id":1042,"number":"1042","status":"processing","currency":"NOK","total":"349.00","date_created_gmt":"2026-11-24T19:00:00","date_modified_gmt":"2026-11-24T19:05:00","transaction_id":"","customer_note":"","billing":{"email":" Kari@Example.no","first_name":"Kari","last_name":"Nordmann","phone":"","company":"","city":"Oslo","country":"NO"}}"#;
+    let (key, request, body) = sent("contacts", "order.created", order, None);
+    assert_eq!(key, "kari@example.no");
+    assert_eq!(
+        request,
+        "POST https://api.hubapi.com/crm/v3/objects/contacts"
+    );
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(json["properties"]["email"], "kari@example.no");
+    assert_eq!(json["properties"]["firstname"], "Kari");
+
+    let (key, request, body) = sent("deals", "order.updated", order, None);
+    assert_eq!(
+        (key.as_str(), request.as_str()),
+        ("1042", "POST https://api.hubapi.com/crm/v3/objects/deals")
+    );
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(json["properties"]["woo_order_id"], "1042");
+    assert_eq!(
+        json["properties"]["dealstage"], "paid_stage",
+        "the user's table"
+    );
+    assert_eq!(json["properties"]["amount"], "349.00");
+
+    let paid = r#"{"id":"evt_1","type":"payment_intent.succeeded","created":1795550000,"data":{"object":{"id":"pi_1","object":"payment_intent","amount":34900,"amount_received":34900,"currency":"nok","status":"succeeded","created":1795550000,"metadata":{"order_id":"1042"}}}}"#;
+    let refunded = r#"{"id":"evt_2","type":"charge.refunded","created":1795560000,"data":{"object":{"id":"ch_1","object":"charge","amount":34900,"amount_refunded":1000,"currency":"nok","payment_intent":"pi_1","metadata":{"order_id":"1042"}}}}"#;
+    for (kind, data) in [
+        ("payment_intent.succeeded", paid),
+        ("charge.refunded", refunded),
+    ] {
+        let (key, request, body) = sent("paid", kind, data, Some("1042"));
+        assert_eq!(key, "1042", "the order's, by the payment's reference");
+        assert_eq!(
+            request,
+            "PUT https://shop.nordlys.example/wp-json/wc/v3/orders/1042"
+        );
+        assert_eq!(body, r#"{"transaction_id":"pi_1"}"#);
+    }
 }
