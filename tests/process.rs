@@ -40,6 +40,9 @@ struct ReceiverState {
     under_way: usize,
     holding: bool,
     slow: Duration,
+    /// What a request must carry as its bearer token; 401 otherwise.
+    token: Option<String>,
+    refused: usize,
 }
 
 impl Receiver {
@@ -67,6 +70,18 @@ impl Receiver {
             let (headers, body) = read_message(&mut reader)?;
             let (lock, changed) = &*self.state;
             let mut state = lock.lock().unwrap();
+            let let_in = state.token.as_ref().is_none_or(|token| {
+                headers.get("authorization") == Some(&format!("Bearer {token}"))
+            });
+            if !let_in {
+                state.refused += 1;
+                changed.notify_all();
+                drop(state);
+                stream
+                    .write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
+                    .ok()?;
+                continue;
+            }
             state.seen.push(Seen {
                 key: headers.get("idempotency-key").cloned().unwrap_or_default(),
                 body: String::from_utf8(body).ok()?,
@@ -217,6 +232,50 @@ schedule = ["0", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms", "100ms"]
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs a command with this on its standard input.
+    fn fed(&self, input: &str, arguments: &[&str]) -> Output {
+        let mut child = (self.command().args(arguments))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Changes the configuration's text.
+    fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
+    /// Every file below the folder that holds `text`, except `but`.
+    fn files_with(&self, text: &str, but: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path != but && path.is_file() {
+                    let bytes = std::fs::read(&path).unwrap();
+                    if bytes
+                        .windows(text.len())
+                        .any(|part| part == text.as_bytes())
+                    {
+                        found.push(path);
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// Sends `count` events whose ids begin with `name`.
@@ -583,6 +642,176 @@ fn a_restored_copy_takes_events_in_and_delivers_nothing_until_it_is_adopted() {
     let _worker = elsewhere.worker(&[]);
     elsewhere.send("c", 1);
     elsewhere.delivered(4);
+}
+
+#[test]
+fn a_secret_is_tried_before_it_is_saved_and_is_found_nowhere_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const OLD: &str = "old-canary-71c9";
+    const WRONG: &str = "wrong-canary-88ab";
+    const NEW: &str = "new-canary-4f2e";
+    let place = Place::new();
+    let file = place.folder.path().join("token");
+    std::fs::write(&file, OLD).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    place.edit(
+        "private = true",
+        "private = true\nauth = { bearer = \"file:token\" }\nprobe = \"/me\"",
+    );
+    // The vendor has another one by now: the path is shut out, and pauses.
+    place
+        .receiver
+        .set(|state| state.token = Some(NEW.to_owned()));
+    let mut command = place.command();
+    command.arg("worker").env("MIDWATCH_LOG", "trace");
+    let worker = Running::start(command);
+    place.send("a", 2);
+    until("the path is paused", || {
+        let shown = place.run(&["status", "--json"]).stdout;
+        String::from_utf8_lossy(&shown).contains("does not let us in")
+    });
+
+    let replace = ["secret", "replace", "crm"];
+    let shown = place.ok(&["secret", "replace", "crm", "--dry-run"]);
+    for part in [
+        "the bearer token",
+        "tried first",
+        "crm is paused because of it",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let mut said = String::new();
+    for (input, words) in [
+        (format!("{WRONG}\n"), "does not take it (401)"),
+        ("\n".to_owned(), "nothing was typed"),
+        (format!("{NEW}\u{7}\n"), "control character"),
+    ] {
+        let output = place.fed(&input, &replace);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains(words), "{complaint}");
+        said += &complaint;
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), OLD);
+
+    let output = place.fed(&format!("{NEW}\n"), &replace);
+    assert!(output.status.success(), "{output:?}");
+    let done = String::from_utf8(output.stdout).unwrap();
+    assert!(done.contains("resumed: crm"), "{done}");
+    said += &done;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{NEW}\n"));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    place.receiver.wait("what waited is delivered", |state| {
+        state
+            .seen
+            .iter()
+            .filter(|seen| !seen.key.is_empty())
+            .count()
+            == 2
+    });
+    // What is not right can be saved by force: the vendor may learn of it later.
+    let output = place.fed(
+        &format!("{WRONG}\n"),
+        &[&replace[..], &["--force"]].concat(),
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        format!("{WRONG}\n")
+    );
+    said += &place.ok(&["secret", "list"]);
+    said += &place.ok(&["tail", "--once", "-n", "100"]);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended(), Some(0));
+
+    for secret in [OLD, WRONG, NEW] {
+        assert!(!said.contains(secret), "{said}");
+        // Database, its write-ahead log, the log files, what was tried and left behind.
+        assert_eq!(
+            place.files_with(secret, &file),
+            [] as [PathBuf; 0],
+            "{secret}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_typed_on_a_terminal_is_not_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const TYPED: &str = "typed-canary-19d3";
+    let place = Place::new();
+    let file = place.folder.path().join("token");
+    std::fs::write(&file, "old").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    place.edit(
+        "private = true",
+        "private = true\nauth = { bearer = \"file:token\" }\nprobe = \"/me\"",
+    );
+    let mut console = Console::open(&place, &["secret", "replace", "crm"]);
+    let screen = console.watch();
+    let shows = |text: &str| screen.lock().unwrap().screen().contents().contains(text);
+    until("it asks for the secret", || shows("new secret"));
+    console.press(&format!("{TYPED}\r"));
+    until("it asks whether to", || shows("Try it and save it?"));
+    console.press("y\r");
+    until("it ends", || !console.is_running());
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        format!("{TYPED}\n")
+    );
+    assert!(!shows(TYPED) && !shows("canary"));
+}
+
+#[test]
+fn a_path_goes_live_once_and_says_what_it_will_send() {
+    let place = Place::new();
+    place.configure("mode = \"shadow\"");
+    let shown = place.ok(&["golive", "crm", "--dry-run"]);
+    for part in [
+        "crm begins to send to crm",
+        "0 were shadowed in the last 24 h",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let complaint = place.refused(&["golive", "crm"]);
+    assert!(complaint.contains("--yes"), "{complaint}");
+    let complaint = place.refused(&["golive", "cmr", "--yes"]);
+    assert!(complaint.contains("did you mean crm?"), "{complaint}");
+    let worker = place.worker(&[]);
+    let said = place.ok(&["golive", "crm", "--yes"]);
+    assert!(said.contains("crm is live"), "{said}");
+    let complaint = place.refused(&["golive", "crm", "--yes"]);
+    assert!(complaint.contains("has been live for"), "{complaint}");
+    let log = place.ok(&["tail", "--once", "-n", "50"]);
+    assert_eq!(log.matches("is live: it sends to crm").count(), 1, "{log}");
+    place.send("a", 2);
+    place.delivered(2);
+    // A restart does not put it back into the shadow.
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended(), Some(0));
+    let _worker = place.worker(&[]);
+    place.send("b", 1);
+    place.delivered(3);
+    place.configure("");
+    place.ok(&["reload"]);
+    let complaint = place.refused(&["golive", "crm", "--yes"]);
+    assert!(complaint.contains("does not say mode"), "{complaint}");
+}
+
+#[test]
+fn a_path_that_was_taken_out_of_the_configuration_is_said_to_be_gone() {
+    let place = Place::new();
+    place.ok(&["pause", "crm"]);
+    place.send("a", 2);
+    place.edit("[paths.crm]", "[paths.other]");
+    for action in ["pause", "resume", "golive"] {
+        let complaint = place.refused(&[action, "crm"]);
+        assert!(
+            complaint.contains("crm was removed from the configuration; 2 wait"),
+            "{complaint}"
+        );
+    }
 }
 
 /// Passes a listening socket as systemd does: as descriptor 3, with LISTEN_FDS.

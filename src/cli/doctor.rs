@@ -141,10 +141,16 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
         return;
     }
     findings.extend(permissions(config));
+    findings.extend(folder(database));
     findings.push(wal(database));
     match Reader::open(database).map_err(|error| error.to_string()) {
         Ok(reader) => match reader.overview() {
             Ok(overview) => {
+                findings.push(match reader.damage() {
+                    Ok(None) => fine("database", "it is sound, as far as a quick check sees"),
+                    Ok(Some(what)) => unreadable(&what),
+                    Err(error) => unreadable(&error.to_string()),
+                });
                 findings.push(worker(&overview.worker, now));
                 if let Some(host) = overview.foreign_host {
                     findings.push(bad(
@@ -251,6 +257,35 @@ fn permissions(config: &Config) -> Vec<Finding> {
     } else {
         wrong
     }
+}
+
+/// Whether files can be made beside the database: its log and index are.
+fn folder(database: &Path) -> Option<Finding> {
+    let folder = database.parent().filter(|folder| folder.is_dir())?;
+    let name = Visible::of(&folder.to_string_lossy());
+    let mounted = rustix::fs::statvfs(folder).ok()?;
+    if mounted
+        .f_flag
+        .contains(rustix::fs::StatVfsMountFlags::RDONLY)
+    {
+        return Some(bad(
+            "folder",
+            Level::Critical,
+            format!("{name} is on a file system that is mounted read-only: nothing can be stored"),
+            "look why (dmesg names a failing disk), then `mount -o remount,rw`, or move the database",
+        ));
+    }
+    if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() {
+        return Some(bad(
+            "folder",
+            Level::Warning,
+            format!(
+                "this user cannot write in {name}: it cannot work the database, nor read it while no worker runs"
+            ),
+            "run this as the worker's user; if this is it: chown the folder",
+        ));
+    }
+    None
 }
 
 fn wal(database: &Path) -> Finding {

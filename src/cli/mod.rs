@@ -43,6 +43,7 @@ mod select;
 mod send;
 mod show;
 mod status;
+mod story;
 mod strays;
 mod tail;
 mod worker;
@@ -131,6 +132,7 @@ enum Command {
     Hook(hook::Args),
     Secret(secret::Args),
     Proxy(proxy::Args),
+    Story(story::Args),
     Backup(backup::Args),
     AdoptHost(adopt_host::Args),
     Doctor(doctor::Args),
@@ -202,6 +204,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Hook(args)) => hook::run(args, context).await,
         Some(Command::Secret(args)) => secret::run(args, context).await,
         Some(Command::Proxy(args)) => proxy::run(&args, context),
+        Some(Command::Story(args)) => story::run(&args, context),
         Some(Command::Backup(args)) => backup::run(args, context).await,
         Some(Command::AdoptHost(args)) => adopt_host::run(args, context).await,
         Some(Command::Doctor(args)) => doctor::run(&args, context),

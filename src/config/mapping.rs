@@ -45,7 +45,6 @@ pub(super) fn mapping<'a>(
             own.method.as_ref().and_then(|_| section.get("method")),
         ),
         ("body", own.body.as_ref().and_then(|_| section.get("body"))),
-        ("headers", section.get("headers")),
     ] {
         if let Some(value) = value {
             value.error(

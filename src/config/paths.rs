@@ -212,7 +212,7 @@ fn path<'a>(
     let by_key = |text: &String| is_mapped && text.trim() == "key";
     let order_by = own.order_by.or_else(|| shared.order_by.clone());
     let mut headers = own.headers;
-    for (name, value) in shared.headers.iter().filter(|_| !is_mapped) {
+    for (name, value) in &shared.headers {
         if !headers
             .iter()
             .any(|(own, _)| own.eq_ignore_ascii_case(name))

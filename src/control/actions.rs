@@ -6,10 +6,11 @@
 //! can do goes to it as an [`Order`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::action::{Action, Actor, Done, Refused, Submission};
 use super::escalate;
@@ -17,6 +18,7 @@ use super::wire::{SendOutcome, SendReceipt};
 use crate::config::live::Live;
 use crate::config::model::{Config, System};
 use crate::event::envelope;
+use crate::http::Outbound;
 use crate::ids::{BatchId, DeliveryId, PathId};
 use crate::ingest::Intake;
 use crate::queue::filter::Filter;
@@ -77,11 +79,37 @@ struct Inner {
     intake: Intake,
     /// None: no worker runs here, the lock was taken for one command.
     orders: Option<mpsc::Sender<Order>>,
+    /// The worker's, or made when first needed: it reads the machine's certificates.
+    outbound: OnceLock<Outbound>,
+    /// Ends what takes long.
+    stop: CancellationToken,
     under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Actions {
-    pub(super) fn new(store: Store, live: Live, orders: Option<mpsc::Sender<Order>>) -> Self {
+    /// Over the store of a running worker, which obeys orders and lends its client.
+    pub(super) fn of_worker(
+        store: Store,
+        live: Live,
+        orders: mpsc::Sender<Order>,
+        outbound: Outbound,
+        stop: CancellationToken,
+    ) -> Self {
+        Self::new(store, live, Some(orders), OnceLock::from(outbound), stop)
+    }
+
+    /// Over a store that was opened for one command.
+    pub(super) fn alone(store: Store, live: Live) -> Self {
+        Self::new(store, live, None, OnceLock::new(), CancellationToken::new())
+    }
+
+    fn new(
+        store: Store,
+        live: Live,
+        orders: Option<mpsc::Sender<Order>>,
+        outbound: OnceLock<Outbound>,
+        stop: CancellationToken,
+    ) -> Self {
         let intake = Intake::new(store.clone(), live.clone());
         let begun = live.borrow().config.clone();
         Self {
@@ -91,9 +119,16 @@ impl Actions {
                 live,
                 intake,
                 orders,
+                outbound,
+                stop,
                 under_way: Mutex::default(),
             }),
         }
+    }
+
+    fn outbound(&self) -> &Outbound {
+        let live = &self.inner.live;
+        (self.inner.outbound).get_or_init(|| Outbound::new(live.clone()))
     }
 
     /// The store's time.
@@ -336,7 +371,8 @@ impl Actions {
                 let log = audit("sender", None, None, found.clone());
                 Ok((done(found), Some(log)))
             }
-            Action::GoLive { .. } | Action::Adopt { .. } | Action::Probe { .. } => {
+            Action::GoLive { path } => self.go_live(&path, &actor).await,
+            Action::Adopt { .. } | Action::Probe { .. } => {
                 Err(refused("this midwatch cannot do that yet"))
             }
             Action::Reload => {

@@ -38,7 +38,7 @@ impl Offline {
         };
         let database = config.site.database.clone();
         let (live, watched) = watch::channel(Arc::new(Runtime::new(Arc::new(config), numbers)));
-        let actions = Actions::new(store.clone(), watched, None);
+        let actions = Actions::alone(store.clone(), watched);
         let (kept, inside) = watch::channel(Some(Inside {
             actions,
             presence: Presence::default(),

@@ -158,14 +158,22 @@ impl Worker {
         let begun = Arc::new(config);
         let (live, watched) = watch::channel(Arc::new(Runtime::new(begun.clone(), numbers)));
         let (orders, ordered) = mpsc::channel(64);
-        let actions = Actions::new(store.clone(), watched.clone(), Some(orders));
+        let outbound = Outbound::new(watched.clone());
+        let claims = CancellationToken::new();
+        let actions = Actions::of_worker(
+            store.clone(),
+            watched.clone(),
+            orders,
+            outbound.clone(),
+            claims.clone(),
+        );
         let inside = Inside {
             actions,
             presence: Presence::default(),
         };
         let worker = Self {
             inner: Arc::new(Inner {
-                outbound: Outbound::new(watched.clone()),
+                outbound,
                 store: store.clone(),
                 live,
                 begun,
@@ -174,7 +182,7 @@ impl Worker {
                 address,
                 engine: Mutex::new(None),
                 inside: watch::Sender::new(Some(inside.clone())),
-                claims: CancellationToken::new(),
+                claims,
                 rest: CancellationToken::new(),
                 drain_asked: CancellationToken::new(),
                 drained: OnceCell::new(),

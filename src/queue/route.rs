@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::mapped;
 use crate::config::live::Runtime;
-use crate::config::model::{Lane, Path, Sync, System};
+use crate::config::model::{Config, Lane, Path, Sync, System};
 use crate::event::expr::{Engine, ExprError, Scope};
 use crate::event::{Event, Origin};
 use crate::ids::MAX_FAN_OUT;
@@ -78,6 +78,24 @@ pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
         });
     }
     Routing::Routes(routes)
+}
+
+/// Whether one path takes an event; else why not, in words. The rules of [`route`], for those who ask about one path.
+pub fn why_not(config: &Config, engine: &Engine, path: &Path, event: &Event) -> Option<String> {
+    if !takes(path, &event.kind) {
+        return Some(format!("its type {} is none of the path's", event.kind));
+    }
+    if config.systems.contains_key(&event.source) && path.from != event.source {
+        return Some(format!(
+            "it comes from {}, not from {}",
+            event.source, path.from
+        ));
+    }
+    match judge(engine, path, &Scope::event(event)) {
+        Ok(Judged::Taken(_)) => None,
+        Ok(Judged::Passed) => Some("the path's `when` is not true for it".to_owned()),
+        Err(reason) => Some(format!("it would be held: {reason}")),
+    }
 }
 
 /// Page paths take no events of their own accord, and scheduled paths deliver none.

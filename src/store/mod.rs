@@ -6,6 +6,7 @@ mod adoption;
 mod api;
 mod backup;
 mod batch;
+mod events;
 mod filter_sql;
 mod ledger;
 mod load;

@@ -18,11 +18,12 @@ use super::stats::{HOUR, slot_of};
 use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
-    AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, Lock,
-    LogRow, NeedRow, Overview, PollRow, RecordRow, RunRow, SenderRow, Shadowed, Slot, Story,
-    StrayRow, WorkerRow,
+    AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
+    EventRow, Lock, LogRow, NeedRow, Overview, PollRow, RecordRow, RunRow, SenderRow, Shadowed,
+    Slot, Story, StrayRow, WorkerRow,
 };
 use crate::control::action::{Preview, Verdict};
+use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Class, State};
@@ -143,6 +144,29 @@ impl Reader {
         let value = read(&transaction)?;
         transaction.finish()?;
         Ok(value)
+    }
+
+    /// One event as it came in; none if there is none of that number, or its payload was pruned.
+    pub fn event(&self, id: EventId) -> Result<Option<Event>, ReadError> {
+        Ok(super::events::event(&self.connection, id)?)
+    }
+
+    /// At most `limit` events that can still be read, newest first, before `before`.
+    pub fn events(
+        &self,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRow>, ReadError> {
+        Ok(super::events::events(&self.connection, before, limit)?)
+    }
+
+    /// Looks through the whole file for damage, without comparing indexes with tables. None: it is sound; else what is
+    /// wrong first. Takes as long as reading the file does.
+    pub fn damage(&self) -> Result<Option<String>, ReadError> {
+        let verdict: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok((verdict != "ok").then_some(verdict))
     }
 
     /// Everything the Overview needs.

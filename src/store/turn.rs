@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
-use super::accept::event_of;
 use super::needs;
 use super::order::{self, state_at};
 use super::stats::Tick;
@@ -379,7 +378,7 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
         let id = claim.delivery.event();
         let event = match events.get(&id) {
             Some(event) => Some(Arc::clone(event)),
-            None => load_event(work, id)?.map(Arc::new),
+            None => super::events::event(work.connection, id)?.map(Arc::new),
         };
         let Some(event) = event else {
             // Only a pruned payload can be missing, and replays of those are refused; end it visibly all the same.
@@ -407,15 +406,6 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
         turn.next_due.push((want.path, next.map(Timestamp)));
     }
     Ok(())
-}
-
-fn load_event(work: &Work<'_>, id: EventId) -> rusqlite::Result<Option<Event>> {
-    work.connection
-        .prepare_cached(
-            "SELECT e.source, e.event_id, e.kind, e.subject, p.meta, p.data FROM event e JOIN payload p ON p.event = e.id WHERE e.id = ?1",
-        )?
-        .query_row([id.0], |row| event_of(row, 0))
-        .optional()
 }
 
 /// What earlier attempts left: the frozen request of this generation, the last key used.

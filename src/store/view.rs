@@ -602,3 +602,16 @@ pub struct StrayRow {
     /// Why.
     pub reason: String,
 }
+
+/// An event in a list of those that came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventRow {
+    /// Its number.
+    pub id: EventId,
+    /// Accepted at.
+    pub at: Timestamp,
+    /// Source.
+    pub source: String,
+    /// Type.
+    pub kind: String,
+}

@@ -227,7 +227,15 @@ impl Actions {
         let (_kept, live) = tokio::sync::watch::channel(runtime);
         // Connections and tokens of its own: nothing that the old secret opened may answer for the new one.
         let outbound = Outbound::new(live);
-        match outbound.get(&name, &probe, TRIAL_LIMIT, TRIAL_CAP).await {
+        let asked = async {
+            // The budget is the system's, whoever asks.
+            self.outbound().budget(&name).acquire().await;
+            outbound.get(&name, &probe, TRIAL_LIMIT, TRIAL_CAP).await
+        };
+        let Some(answer) = self.inner.stop.run_until_cancelled(asked).await else {
+            return Err("the worker is stopping".to_owned());
+        };
+        match answer {
             Ok(reply) if (200..300).contains(&reply.status) => {
                 Ok(format!("which {name} takes ({})", reply.status))
             }
