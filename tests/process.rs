@@ -43,6 +43,10 @@ struct ReceiverState {
     /// What a request must carry as its bearer token; 401 otherwise.
     token: Option<String>,
     refused: usize,
+    /// Answers by request target; any other request is answered without a body.
+    answers: HashMap<String, String>,
+    /// Targets that were asked for.
+    asked: Vec<String>,
 }
 
 impl Receiver {
@@ -97,11 +101,18 @@ impl Receiver {
                 state = changed.wait_timeout(state, slow).unwrap().0;
             }
             state.under_way -= 1;
+            let line = headers.get("").cloned().unwrap_or_default();
+            let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            let answer = state.answers.get(&target).cloned().unwrap_or_default();
+            state.asked.push(target);
             changed.notify_all();
             drop(state);
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .ok()?;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            stream.write_all(head.as_bytes()).ok()?;
+            stream.write_all(answer.as_bytes()).ok()?;
         }
     }
 
@@ -797,6 +808,143 @@ fn a_path_goes_live_once_and_says_what_it_will_send() {
     place.ok(&["reload"]);
     let complaint = place.refused(&["golive", "crm", "--yes"]);
     assert!(complaint.contains("does not say mode"), "{complaint}");
+}
+
+/// Two systems with orders, both at the receiver, in pages of two.
+fn two_shops(orders: usize) -> Place {
+    let place = Place::new();
+    let text = format!(
+        r#"
+[site]
+name = "Nordlys Coffee"
+[ingest]
+listen = "127.0.0.1:0"
+[systems.shop]
+url = "http://{0}/shop"
+private = true
+[systems.shop.records.order]
+events = ["order.*"]
+id = "/id"
+key = "/number"
+fields.total = {{ at = "/total", type = "money" }}
+fields.email = {{ at = "/email", sensitive = true }}
+list = {{ url = "/orders?size=2", paging = {{ page = "page", first = 1, size = 2 }} }}
+[systems.crm]
+url = "http://{0}/crm"
+private = true
+[systems.crm.records.order]
+id = "/id"
+key = "/number"
+fields.total = {{ at = "/amount", type = "money" }}
+fields.email = {{ at = "/mail" }}
+list = {{ url = "/deals?size=2", paging = {{ page = "page", first = 1, size = 2 }} }}
+lookup = {{ url = "/deals?number={{{{ key }}}}", items = true }}
+create = {{ method = "POST", url = "/deals" }}
+update = {{ method = "PATCH", url = "/deals/{{{{ id }}}}" }}
+[paths.orders]
+route = "shop.order -> crm.order"
+owner = "anna"
+mode = "shadow"
+"#,
+        place.receiver.address
+    );
+    std::fs::write(place.config(), text).unwrap();
+    let page = |all: Vec<String>, at: usize| {
+        let of: Vec<String> = all.into_iter().skip(at * 2).take(2).collect();
+        format!("[{}]", of.join(","))
+    };
+    place.receiver.set(|state| {
+        for at in 0..=orders / 2 {
+            let shop = (0..orders).map(|n| {
+                format!(r#"{{"id":{n},"number":"{n}","total":"{n}.50","email":"a{n}@secret.example"}}"#)
+            });
+            // The third differs, the last is not there.
+            let crm = (0..orders - 1).map(|n| {
+                let amount = if n == 2 { "9.99".to_owned() } else { format!("{n}.5") };
+                format!(r#"{{"id":"d{n}","number":"{n}","amount":"{amount}","mail":"a{n}@secret.example"}}"#)
+            });
+            let key = |base: &str| format!("{base}?size=2&page={}", at + 1);
+            state.answers.insert(key("/shop/orders"), page(shop.collect(), at));
+            state.answers.insert(key("/crm/deals"), page(crm.collect(), at));
+        }
+    });
+    place
+}
+
+#[test]
+fn an_adoption_goes_on_after_a_kill_and_done_twice_changes_nothing() {
+    let place = two_shops(7);
+    let worker = place.worker(&[]);
+    let shown = place.ok(&["adopt", "order", "--dry-run"]);
+    for part in [
+        "not kept",
+        "7 in shop, 6 in crm; 6 match",
+        "1 are not in crm: 6",
+        "2 total (2.5",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("secret.example"), "{shown}");
+    place.refused(&["story", "order", "1"]);
+
+    // Held at the third page of the shop, the worker dies.
+    let before = place.receiver.state.0.lock().unwrap().asked.len();
+    place
+        .receiver
+        .set(|state| state.slow = Duration::from_millis(200));
+    let mut child = (place.command().args(["adopt", "order", "--yes"]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    place.receiver.wait("two pages", |state| {
+        state.asked.len() >= before + 2 && state.under_way == 1
+    });
+    worker.kill();
+    child.wait().unwrap();
+    place.receiver.set(|state| state.slow = Duration::ZERO);
+
+    let _worker = place.worker(&[]);
+    let from = place.receiver.state.0.lock().unwrap().asked.len();
+    let first = place.ok(&["adopt", "order", "--yes", "--json"]);
+    let asked = place.receiver.state.0.lock().unwrap().asked[from..].to_vec();
+    assert!(
+        !asked.contains(&"/shop/orders?size=2&page=1".to_owned()),
+        "{asked:?}"
+    );
+    let report = |text: &str| serde_json::from_str::<Value>(text).unwrap()["report"].clone();
+    let first = report(&first);
+    assert_eq!(
+        (&first["matched"], &first["missing"][0]["count"]),
+        (&6.into(), &1.into())
+    );
+    let story = place.ok(&["story", "order", "1", "--json"]);
+    let told: Value = serde_json::from_str(&story).unwrap();
+    let crm = &told["systems"]["crm"];
+    assert_eq!((&crm["id"], &crm["adopted"]), (&"d1".into(), &true.into()));
+    assert_eq!(crm["fields"]["total"]["agreed"], "1.5");
+    assert!(!story.contains("secret.example"), "{story}");
+
+    let again = report(&place.ok(&[
+        "adopt", "order", "--from", "shop", "--to", "crm", "--yes", "--json",
+    ]));
+    assert_eq!(again, first);
+    let lines = |story: &str| serde_json::from_str::<Value>(story).unwrap()["lines"].clone();
+    assert_eq!(
+        lines(&place.ok(&["story", "order", "1", "--json"])),
+        lines(&story)
+    );
+    assert!(place.files_with("secret.example", Path::new("")).is_empty());
+    for arguments in [
+        &["adopt", "ordr"][..],
+        &["adopt", "order", "--from", "shop", "--to", "shop"],
+    ] {
+        let complaint = place.refused(&[arguments, &["--yes"]].concat());
+        assert!(
+            complaint.contains("say which") || complaint.contains("the same system"),
+            "{complaint}"
+        );
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::time::Clock;
 use crate::visible::Visible;
 use context::{Acting, Context};
 
+mod adopt;
 mod adopt_host;
 mod backup;
 mod cancel;
@@ -128,6 +129,7 @@ enum Command {
     Runbook(runbook::Args),
     Escalate(escalate::Args),
     Reconcile(reconcile::Args),
+    Adopt(adopt::Args),
     Golive(golive::Args),
     Hook(hook::Args),
     Secret(secret::Args),
@@ -200,6 +202,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Runbook(args)) => runbook::run(&args, context),
         Some(Command::Escalate(args)) => escalate::run(args, context).await,
         Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
+        Some(Command::Adopt(args)) => adopt::run(args, context).await,
         Some(Command::Golive(args)) => golive::run(args, context).await,
         Some(Command::Hook(args)) => hook::run(args, context).await,
         Some(Command::Secret(args)) => secret::run(args, context).await,

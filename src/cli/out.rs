@@ -130,6 +130,14 @@ pub struct Consent {
 }
 
 impl Consent {
+    /// As if said on the command line.
+    pub fn given_by(yes: bool) -> Self {
+        Self {
+            yes,
+            dry_run: false,
+        }
+    }
+
     /// Only a preview is wanted.
     pub fn is_dry(&self) -> bool {
         self.dry_run

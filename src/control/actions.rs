@@ -35,6 +35,7 @@ mod preview;
 mod secret;
 mod set;
 
+pub use adopt::progress as adoption_progress;
 pub use secret::{Place, places};
 
 use check::{is_submission_id, known, pins};
@@ -81,6 +82,8 @@ struct Inner {
     orders: Option<mpsc::Sender<Order>>,
     /// The worker's, or made when first needed: it reads the machine's certificates.
     outbound: OnceLock<Outbound>,
+    /// Held by the one adoption that is under way.
+    adopting: tokio::sync::Mutex<()>,
     /// Ends what takes long.
     stop: CancellationToken,
     under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -120,6 +123,7 @@ impl Actions {
                 intake,
                 orders,
                 outbound,
+                adopting: tokio::sync::Mutex::default(),
                 stop,
                 under_way: Mutex::default(),
             }),
@@ -372,9 +376,12 @@ impl Actions {
                 Ok((done(found), Some(log)))
             }
             Action::GoLive { path } => self.go_live(&path, &actor).await,
-            Action::Adopt { .. } | Action::Probe { .. } => {
-                Err(refused("this midwatch cannot do that yet"))
-            }
+            Action::Adopt {
+                kind,
+                sides,
+                dry_run,
+            } => Box::pin(self.adopt(&kind, &sides, dry_run, &actor)).await,
+            Action::Probe { .. } => Err(refused("this midwatch cannot do that yet")),
             Action::Reload => {
                 let (reply, answer) = oneshot::channel();
                 let changed = self.ask(Order::Reload(reply), answer).await??;

@@ -21,7 +21,7 @@ pub mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use actions::{Actions, Place, places};
+pub use actions::{Actions, Place, adoption_progress, places};
 pub use client::{Client, Link, pinned, submission_id};
 pub use escalate::EVENT_TYPE as ESCALATION;
 pub use hidden::Hidden;
