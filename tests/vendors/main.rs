@@ -2,6 +2,7 @@
 //! written, and nothing twice.
 
 mod crm;
+mod lists;
 mod others;
 mod payments;
 mod place;
