@@ -640,14 +640,9 @@ async fn every_request_of_an_attempt_counts_against_the_systems_budget() {
     let mut times: Vec<Instant> = crm.receiver.seen().iter().map(|seen| seen.at).collect();
     times.sort();
     assert_eq!(times.len(), 40, "a lookup and a create each");
-    for span in times.windows(21) {
-        // Some milliseconds of slack for what is under way between taking a token and arriving.
-        assert!(
-            span[20] - span[0] >= Duration::from_millis(950),
-            "{:?}",
-            span[20] - span[0]
-        );
-    }
+    // A bucket of two and nineteen a second: if only the first request of each counted, half of this would do.
+    let took = times[39] - times[0];
+    assert!(took >= Duration::from_millis(1700), "{took:?}");
     let attempts: u32 = bed
         .overview()
         .paths
