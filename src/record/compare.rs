@@ -83,3 +83,6 @@ fn theirs(field: &Field, canonical: &str) -> String {
 fn equal(a: &str, b: &str) -> bool {
     matches!((Decimal::parse(a), Decimal::parse(b)), (Some(a), Some(b)) if a == b)
 }
+
+#[cfg(test)]
+mod tests;

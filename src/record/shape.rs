@@ -218,3 +218,6 @@ fn scope(map: &RecordMap, with: &Filling<'_>, written: Option<&Node>) -> Scope {
         since: since.as_deref(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,6 @@ pub fn translate(
     }
     Ok(record)
 }
+
+#[cfg(test)]
+mod tests;

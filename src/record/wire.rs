@@ -298,3 +298,6 @@ pub(super) fn clean(text: &str, steps: &[Clean]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;
