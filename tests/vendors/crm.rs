@@ -299,3 +299,39 @@ async fn a_webhook_that_disabled_itself_is_enabled_again_by_an_action() {
         .await;
     place.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_both_hold_is_adopted_page_by_page_and_not_sent_again() {
+    const ORDERS: u64 = 230;
+    let town = Town::new(Crm::default()).await;
+    for number in 1..=ORDERS {
+        town.website.take(Order::gift(
+            number,
+            &format!("c{number}@post.example"),
+            now(),
+        ));
+        let deal = serde_json::json!({
+            "woo_order_id": number.to_string(), "amount": "500.00", "deal_currency_code": "NOK",
+            "dealname": format!("Order {number}"), "dealstage": "paid_stage",
+            "customer_email": format!("c{number}@post.example"),
+        });
+        town.crm
+            .put("deals", deal.as_object().cloned().unwrap_or_default());
+    }
+    let place = town.work("").await;
+    place
+        .act(Action::Adopt {
+            kind: "order".to_owned(),
+            sides: Vec::new(),
+            dry_run: false,
+        })
+        .await;
+    place
+        .until("all pages are read", || {
+            town.website.counts().of("list orders") >= 3 && town.crm.counts().of("list deals") >= 3
+        })
+        .await;
+    assert_eq!(town.crm.counts().beginning("create"), 0);
+    assert_eq!(town.crm.counts().beginning("update"), 0);
+    place.close().await;
+}
