@@ -872,6 +872,65 @@ mode = "shadow"
 }
 
 #[test]
+fn a_trial_shows_the_request_and_the_difference_and_writes_nothing() {
+    let place = two_shops(3);
+    place.receiver.set(|state| {
+        let held = r#"[{"id":"d1","number":"1","amount":"9.00","mail":"old@secret.example"}]"#;
+        state
+            .answers
+            .insert("/crm/deals?number=1".to_owned(), held.to_owned());
+        state
+            .answers
+            .insert("/crm/deals?number=8".to_owned(), "[]".to_owned());
+    });
+    let order = |n: u32| {
+        format!(
+            r#"{{"specversion":"1.0","id":"e{n}","source":"shop","type":"order.created","data":{{"id":{n},"number":"{n}","total":"1.50","email":"new@secret.example"}}}}"#
+        )
+    };
+    let run = |n: u32| {
+        let output = place.fed(&order(n), &["try", "orders", "-"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown = run(1);
+    for part in [
+        "would update order 1 in crm (d1)",
+        "~ total: 9 -> 1.5",
+        "~ email: (hidden) -> (hidden)",
+        "PATCH http",
+        "nothing was written",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("secret.example"), "{shown}");
+    let _worker = place.worker(&[]);
+    let shown = run(8);
+    assert!(
+        shown.contains("would create order 8 in crm") && shown.contains("POST http"),
+        "{shown}"
+    );
+    let file = place.folder.path().join("one");
+    std::fs::write(&file, order(1)).unwrap();
+    place.ok(&["send", file.to_str().unwrap()]);
+    let stored = place.ok(&["try", "orders", "--last", "5", "--json", "--sensitive"]);
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    assert!(
+        stored["plan"][0]["request"]["body"]
+            .as_str()
+            .unwrap()
+            .contains("new@secret.example")
+    );
+    let asked = place.receiver.state.0.lock().unwrap().asked.clone();
+    assert!(
+        asked
+            .iter()
+            .all(|target| target.starts_with("/crm/deals?number=")),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn an_adoption_goes_on_after_a_kill_and_done_twice_changes_nothing() {
     let place = two_shops(7);
     let worker = place.worker(&[]);

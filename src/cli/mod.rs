@@ -47,6 +47,7 @@ mod status;
 mod story;
 mod strays;
 mod tail;
+mod try_path;
 mod worker;
 
 /// Done, or all is well.
@@ -129,6 +130,7 @@ enum Command {
     Runbook(runbook::Args),
     Escalate(escalate::Args),
     Reconcile(reconcile::Args),
+    Try(try_path::Args),
     Adopt(adopt::Args),
     Golive(golive::Args),
     Hook(hook::Args),
@@ -202,6 +204,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Runbook(args)) => runbook::run(&args, context),
         Some(Command::Escalate(args)) => escalate::run(args, context).await,
         Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
+        Some(Command::Try(args)) => try_path::run(args, context).await,
         Some(Command::Adopt(args)) => adopt::run(args, context).await,
         Some(Command::Golive(args)) => golive::run(args, context).await,
         Some(Command::Hook(args)) => hook::run(args, context).await,

@@ -14,6 +14,7 @@ mod share;
 mod socket;
 mod start;
 mod systemd;
+pub mod trial;
 mod who;
 pub mod wire;
 pub mod worker;
