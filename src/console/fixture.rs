@@ -8,7 +8,9 @@ use super::update::{Input, Loaded, update};
 use crate::config::model::Config;
 use crate::control::action::{Preview, Verdict};
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, RunId};
-use crate::queue::model::{Class, State};
+use crate::queue::model::{Class, State, Step};
+use crate::record::ledger::{About, KnownField};
+use crate::record::value::Version;
 use crate::store::Cursor;
 use crate::store::view::{Slot as Minute, *};
 use crate::time::Timestamp;
@@ -22,12 +24,16 @@ name = "Nordlys Coffee"
 timezone = "Europe/Oslo"
 
 [systems.shop]
+preset = "woocommerce"
 url = "http://127.0.0.1:1"
 private = true
+hooks = { secrets = ["env:SHOP_HOOK"], watch = true }
 
 [systems.crm]
 url = "http://127.0.0.1:2"
 private = true
+auth = { bearer = "env:CRM" }
+limit = "90/10s"
 
 [systems.ledger]
 url = "http://127.0.0.1:3"
@@ -182,7 +188,15 @@ pub fn overview() -> Overview {
         },
         batches: Vec::new(),
         runs: vec![run(2, 0, 0.021)],
-        senders: Vec::new(),
+        senders: vec![SenderRow {
+            system: "shop".into(),
+            called: Some(at(3)),
+            checked: Some(at(10)),
+            state: Some(SenderRow::ENABLED.into()),
+            address: Some("https://shop.example/hooks/shop".into()),
+            hook: Some("7".into()),
+            error: None,
+        }],
         polls: Vec::new(),
         log: (1..=4).map(log).collect(),
         foreign_host: None,
@@ -246,6 +260,123 @@ pub fn delivery(event: i64) -> DeliveryRow {
     }
 }
 
+/// Order 1042, as its story is told.
+pub fn story() -> Story {
+    let field = |sent: Option<&str>, agreed: Option<&str>| KnownField {
+        sent: sent.map(|value| (value.to_owned(), at(9))),
+        agreed: agreed.map(|value| (value.to_owned(), at(4))),
+    };
+    let mut crm = HoldingRow {
+        id: Some("9001".into()),
+        version: Some(Version::Instant(at(10))),
+        changed: at(4),
+        ..HoldingRow::default()
+    };
+    crm.fields.insert(
+        "total".into(),
+        field(Some("982.00 NOK"), Some("982.00 NOK")),
+    );
+    crm.fields
+        .insert("status".into(), field(Some("processing"), Some("pending")));
+    crm.fields
+        .insert("email".into(), field(Some("#0123456789abcdef"), None));
+    crm.joined.insert(("contact".into(), "77".into()));
+    let mut ledger = HoldingRow {
+        id: Some("A-17".into()),
+        adopted: true,
+        changed: at(60),
+        ..HoldingRow::default()
+    };
+    ledger
+        .fields
+        .insert("total".into(), field(None, Some("982.00 NOK")));
+    let line = |minutes, delivery, path: &str, text: &str| StoryLine {
+        at: at(minutes),
+        event: Some(EventId(4200)),
+        delivery,
+        path: Some(path.into()),
+        text: text.into(),
+    };
+    let mut lines: Vec<StoryLine> = (0..80)
+        .map(|n| {
+            line(
+                100 - n,
+                Some(id(4100 + n)),
+                "ledger",
+                "the same was sent again",
+            )
+        })
+        .collect();
+    lines.push(line(
+        12,
+        None,
+        "crm",
+        "order.created was taken in from shop",
+    ));
+    lines.push(line(9, Some(id(4200)), "crm", "created in crm: id 9001"));
+    lines.push(line(
+        4,
+        Some(id(4200)),
+        "crm",
+        "joined to contact 77 in crm",
+    ));
+    Story {
+        about: About {
+            kind: "order".into(),
+            key: "1042".into(),
+        },
+        keys: vec!["1042".into(), "wc_order_1042".into()],
+        since: at(120),
+        holdings: [("crm".into(), crm), ("ledger".into(), ledger)].into(),
+        waiting: vec![need()],
+        lines,
+        older: 3,
+    }
+}
+
+/// A payment that waits for order 1042.
+pub fn need() -> NeedRow {
+    NeedRow {
+        delivery: id(4190),
+        path: "ledger".into(),
+        system: "ledger".into(),
+        kind: "order".into(),
+        key: "1042".into(),
+        since: at(5),
+        until: Timestamp(NOW.0 + 86_400_000),
+        reason: None,
+    }
+}
+
+/// Records that were looked for.
+pub fn records() -> Vec<RecordRow> {
+    ["1042", "1043", "anna(at)example.com"]
+        .map(|key| RecordRow {
+            about: About {
+                kind: if key.contains('@') || key.contains('(') {
+                    "contact".into()
+                } else {
+                    "order".into()
+                },
+                key: key.into(),
+            },
+            changed: at(4),
+            ids: [("crm".to_owned(), format!("9{key}"))].into(),
+        })
+        .into()
+}
+
+fn step(what: &str, status: Option<u16>, note: &str) -> Step {
+    Step {
+        what: what.into(),
+        method: "GET".into(),
+        url: "http://127.0.0.1:2/orders/1042".into(),
+        status,
+        millis: 45,
+        note: note.into(),
+    }
+}
+
 pub fn detail() -> DeliveryDetail {
     let attempt = |number: u32, status: u16, class| AttemptRow {
         generation: 1,
@@ -267,7 +398,14 @@ pub fn detail() -> DeliveryDetail {
         answer_body: br#"{"error":{"field":"email","message":"must be an address"}}"#.to_vec(),
         answer_truncated: false,
         config: 1,
-        steps: Vec::new(),
+        steps: if number == 2 {
+            vec![
+                step("lookup", Some(404), "not there"),
+                step("create", Some(422), "refused"),
+            ]
+        } else {
+            Vec::new()
+        },
     };
     DeliveryDetail {
         row: delivery(4200),
@@ -293,7 +431,10 @@ pub fn detail() -> DeliveryDetail {
         behind: None,
         blocks: 2,
         need: None,
-        about: Vec::new(),
+        about: vec![About {
+            kind: "order".into(),
+            key: "1042".into(),
+        }],
         log: vec![log(1)],
     }
 }
@@ -403,6 +544,8 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
             kind: "cart.updated".into(),
             reason: "no path takes it".into(),
         }],
+        records: records(),
+        story: story(),
     };
     spoil(&mut rows);
     let mut model = Model::new(config(), LOOKS, NOW, size);
@@ -439,6 +582,18 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     );
     answer(&mut model, Slot::Batches, Loaded::Batches(rows.batches));
     answer(&mut model, Slot::Strays, Loaded::Strays(rows.strays));
+    answer(
+        &mut model,
+        Slot::Found,
+        Loaded::Found(String::new(), rows.records),
+    );
+    let about = About {
+        kind: "order".into(),
+        key: "1042".into(),
+    };
+    model.record.about = Some(about.clone());
+    let story = Some(Box::new(rows.story));
+    answer(&mut model, Slot::Story, Loaded::Story(about, story));
     model.reading.about = "crm".into();
     let text = include_str!("fixture_runbook.md");
     let runbook = crate::runbook::parse(text, std::path::Path::new("receiver-down.md"));
@@ -456,6 +611,8 @@ pub struct Rows {
     pub differences: Vec<DifferenceRow>,
     pub batches: Vec<BatchRow>,
     pub strays: Vec<StrayRow>,
+    pub records: Vec<RecordRow>,
+    pub story: Story,
 }
 
 /// Gives the model an answer as if it had asked.
@@ -473,7 +630,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 10] = [
+pub const PLACES: [Place; 12] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -482,6 +639,8 @@ pub const PLACES: [Place; 10] = [
     Place::Reconcile,
     Place::Replays,
     Place::Strays,
+    Place::Record,
+    Place::Systems,
     Place::Differences,
     Place::Runbook,
 ];

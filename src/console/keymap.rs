@@ -26,6 +26,10 @@ pub enum Context {
     Replays,
     /// Events without a delivery.
     Strays,
+    /// Screen 9: a record, or those that were found.
+    Record,
+    /// Screen 0.
+    Systems,
     /// A runbook.
     Runbook,
     /// Everything that can be moved through.
@@ -38,6 +42,10 @@ pub enum Context {
     Palette,
     /// The help (modal).
     Help,
+    /// A new secret: every other key is text that is not shown (modal).
+    Unseen,
+    /// The choice of a secret (modal).
+    Choice,
     /// A reason or a note for a confirmation: every other key is text (modal).
     Note,
     /// A confirmation (modal).
@@ -74,6 +82,8 @@ pub enum Command {
     Reconcile,
     Replays,
     Strays,
+    Record,
+    Systems,
     NextScreen,
     PreviousScreen,
     Filter,
@@ -90,6 +100,14 @@ pub enum Command {
     RunNow,
     AbortReplay,
     Report,
+    Story,
+    FindRecord,
+    Unmask,
+    GoLive,
+    Probe,
+    ReplaceSecret,
+    EnableHook,
+    Adopt,
     AdoptHost,
     Reload,
     Copy,
@@ -129,6 +147,11 @@ impl Command {
                 | Self::Escalate
                 | Self::RunNow
                 | Self::AbortReplay
+                | Self::GoLive
+                | Self::Probe
+                | Self::ReplaceSecret
+                | Self::EnableHook
+                | Self::Adopt
                 | Self::AdoptHost
                 | Self::Reload
         )
@@ -189,11 +212,74 @@ pub const TABLE: &[Binding] = &[
         "Go to what is behind the selected line",
     ),
     bind(
-        &[C::Deliveries, C::Dead, C::Log, C::Reconcile, C::Differences],
+        &[
+            C::Deliveries,
+            C::Dead,
+            C::Log,
+            C::Reconcile,
+            C::Differences,
+            C::Record,
+        ],
         &["enter", "l", "right"],
         Command::Open,
         "open",
         "Open the selected line",
+    ),
+    bind(
+        &[C::Systems],
+        &["enter", "l", "right"],
+        Command::Open,
+        "deliveries",
+        "Show what is delivered to the selected system",
+    ),
+    bind(
+        &[C::Systems],
+        &["p"],
+        Command::Probe,
+        "probe",
+        "Probe the selected system: address, TLS, credentials, clock, budget, one lookup",
+    ),
+    bind(
+        &[C::Systems],
+        &["w"],
+        Command::ReplaceSecret,
+        "secret",
+        "Replace a secret of the selected system: typed unseen, tried, then saved",
+    ),
+    bind(
+        &[C::Systems],
+        &["e"],
+        Command::EnableHook,
+        "enable hook",
+        "Ask the vendor to enable the selected system's webhook again",
+    ),
+    bind(
+        &[C::Systems],
+        &["a"],
+        Command::Adopt,
+        "adopt",
+        "Adopt what this system and its source hold already: ids and agreed values",
+    ),
+    bind(
+        &[C::Record],
+        &["/"],
+        Command::FindRecord,
+        "find",
+        "Find a record by its key, or by an id that a system gave it",
+    ),
+    bind(
+        &[C::Record],
+        &["m"],
+        Command::Unmask,
+        "unmask",
+        "Show the hashes of sensitive values, or mask them again",
+    ),
+    bind(
+        &[C::Record],
+        &["space"],
+        Command::Fold,
+        "",
+        "Fold or unfold the selected part",
     ),
     bind(
         &[C::Replays],
@@ -215,6 +301,13 @@ pub const TABLE: &[Binding] = &[
         Command::Filter,
         "filter",
         "Filter: path:crm state:dead type:order.* class:rejected status:422 newer:2h, or any text",
+    ),
+    bind(
+        &[C::Deliveries, C::Delivery],
+        &["s"],
+        Command::Story,
+        "story",
+        "The record's story: everything that ever happened to it, across systems",
     ),
     bind(
         &[C::Deliveries],
@@ -294,7 +387,21 @@ pub const TABLE: &[Binding] = &[
         "Pause the selected path, or resume it",
     ),
     bind(
-        &[C::Overview, C::Deliveries, C::Dead, C::Log, C::Replays],
+        &[C::Overview, C::Deliveries, C::Delivery],
+        &["L"],
+        Command::GoLive,
+        "go live",
+        "Let the selected path, which is in shadow mode, send what comes from now on",
+    ),
+    bind(
+        &[
+            C::Overview,
+            C::Deliveries,
+            C::Dead,
+            C::Log,
+            C::Replays,
+            C::Record,
+        ],
         &["f"],
         Command::Freeze,
         "freeze",
@@ -480,6 +587,20 @@ pub const TABLE: &[Binding] = &[
     ),
     bind(
         &[C::Global],
+        &["9"],
+        Command::Record,
+        "",
+        "Record: the story of one business record (`story order 1042`, `record TEXT`)",
+    ),
+    bind(
+        &[C::Global],
+        &["0"],
+        Command::Systems,
+        "",
+        "Systems: addresses, credentials, webhooks",
+    ),
+    bind(
+        &[C::Global],
         &["tab"],
         Command::NextScreen,
         "",
@@ -555,6 +676,48 @@ pub const TABLE: &[Binding] = &[
         Command::Dismiss,
         "goes on without it",
         "Go on without the text",
+    ),
+    bind(
+        &[C::Unseen],
+        &["enter"],
+        Command::Accept,
+        "tries and saves it",
+        "Try the new secret, save it, and let go on what waits for it",
+    ),
+    bind(
+        &[C::Unseen],
+        &["esc", "ctrl-c"],
+        Command::Dismiss,
+        "forgets it",
+        "Forget what was typed; where nothing was, leave everything as it is",
+    ),
+    bind(
+        &[C::Choice],
+        &["enter"],
+        Command::Accept,
+        "replace it",
+        "Replace the selected secret",
+    ),
+    bind(
+        &[C::Choice],
+        &["esc", "n", "q", "ctrl-c"],
+        Command::Dismiss,
+        "leave",
+        "Leave everything as it is",
+    ),
+    bind(
+        &[C::Choice],
+        &["down", "j"],
+        Command::Down,
+        "",
+        "Next secret",
+    ),
+    bind(
+        &[C::Choice],
+        &["up", "k"],
+        Command::Up,
+        "",
+        "Previous secret",
     ),
     bind(
         &[C::Palette],
@@ -761,12 +924,16 @@ mod tests {
         C::Differences,
         C::Replays,
         C::Strays,
+        C::Record,
+        C::Systems,
         C::Runbook,
         C::List,
         C::Global,
         C::Line,
         C::Palette,
         C::Help,
+        C::Unseen,
+        C::Choice,
         C::Note,
         C::Confirm,
         C::Options,
@@ -807,6 +974,8 @@ mod tests {
             C::Note,
             C::Palette,
             C::Help,
+            C::Unseen,
+            C::Choice,
             C::Confirm,
             C::Options,
             C::Noted,

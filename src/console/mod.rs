@@ -18,6 +18,7 @@ mod reads;
 pub mod spark;
 mod term;
 pub mod theme;
+mod unseen;
 pub mod update;
 pub mod views;
 mod widgets;

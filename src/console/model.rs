@@ -10,16 +10,19 @@ use tui_input::Input as Line;
 
 use super::json_view::Tree;
 use super::theme::Theme;
+use super::unseen::Unseen;
 use crate::config::model::Config;
+use crate::control::Place as SecretPlace;
 use crate::control::action::{Action, Done, Preview};
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
+use crate::record::ledger::About as RecordId;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RunRow,
-    StrayRow,
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RecordRow,
+    RunRow, Story, StrayRow,
 };
 use crate::time::Timestamp;
 use crate::watch::{About, Trouble};
@@ -57,6 +60,10 @@ pub enum Place {
     Replays,
     /// Screen 8.
     Strays,
+    /// Screen 9: a business record, or the records that were looked for.
+    Record,
+    /// Screen 0.
+    Systems,
     /// The differences of a run.
     Differences,
     /// A runbook.
@@ -65,7 +72,7 @@ pub enum Place {
 
 impl Place {
     /// The numbered screens, in order.
-    pub const SCREENS: [Self; 8] = [
+    pub const SCREENS: [Self; 10] = [
         Self::Overview,
         Self::Deliveries,
         Self::Dead,
@@ -74,6 +81,8 @@ impl Place {
         Self::Reconcile,
         Self::Replays,
         Self::Strays,
+        Self::Record,
+        Self::Systems,
     ];
 
     /// Its name on the tab.
@@ -87,6 +96,8 @@ impl Place {
             Self::Reconcile => "Reconciliation",
             Self::Replays => "Replays",
             Self::Strays => "Strays",
+            Self::Record => "Record",
+            Self::Systems => "Systems",
             Self::Differences => "Differences",
             Self::Runbook => "Runbook",
         }
@@ -98,6 +109,22 @@ impl Place {
             Self::Dead => "Dead",
             Self::Reconcile => "Recon",
             other => other.title(),
+        }
+    }
+
+    /// How much its name matters on the tabs where there is no room for all of them: the least goes first.
+    pub fn weight(self) -> u8 {
+        match self {
+            Self::Strays => 1,
+            Self::Replays => 2,
+            Self::Reconcile => 3,
+            Self::Systems => 4,
+            Self::Log => 5,
+            Self::Delivery => 6,
+            Self::Record => 7,
+            Self::Dead => 8,
+            Self::Deliveries => 9,
+            Self::Overview | Self::Differences | Self::Runbook => 10,
         }
     }
 
@@ -219,6 +246,8 @@ pub enum Fold {
     Tree(Body, usize),
     /// Goes to another delivery.
     Delivery(DeliveryId),
+    /// Goes to one of the records that the delivery is about, by its place among them.
+    Record(usize),
 }
 
 /// The Delivery screen.
@@ -240,6 +269,35 @@ pub struct Detail {
     pub line: usize,
     /// The first line shown.
     pub top: usize,
+}
+
+/// The Record screen: one record, or the records that were looked for.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// Which; none while records are looked for.
+    pub about: Option<RecordId>,
+    /// What is known of it; none before it was read, or if nothing is.
+    pub data: Option<Box<Story>>,
+    /// It was read, and nothing is known of it.
+    pub gone: bool,
+    /// Hashes of sensitive values are shown.
+    pub unmasked: bool,
+    /// Parts that are folded, by their names.
+    pub folded: HashSet<&'static str>,
+    /// The line with the cursor.
+    pub line: usize,
+    /// The first line shown.
+    pub top: usize,
+    /// What is looked for in keys and ids; empty finds what changed last.
+    pub needle: String,
+    /// What was found, the last changed first.
+    pub found: Vec<RecordRow>,
+    /// The selected one.
+    pub pick: Selection<RecordId>,
+    /// The delivery whose record was asked for.
+    pub asked: Option<DeliveryId>,
+    /// It was chosen among those found: Esc goes back to them.
+    pub chosen: bool,
 }
 
 /// The Runbook view.
@@ -268,6 +326,8 @@ pub enum Asking {
     LogFilter,
     /// Words in the runbook.
     Search,
+    /// A record's key, or an id of it.
+    Record,
 }
 
 /// A line of input at the bottom.
@@ -345,6 +405,10 @@ pub enum Overlay {
     Dialog(Box<Dialog>),
     /// What a replay has come to.
     Report(BatchId),
+    /// What a system said when it was asked whether it can be worked with.
+    Probe(Box<Probing>),
+    /// Another secret is typed, unseen.
+    Secret(Box<Replacing>),
     /// How to leave, with the worker inside.
     Leave {
         /// Tells its timer from earlier ones.
@@ -354,6 +418,53 @@ pub enum Overlay {
         /// Asked for by Ctrl-Z.
         suspend: bool,
     },
+}
+
+/// What a probe of a system has found.
+#[derive(Debug)]
+pub struct Probing {
+    /// The system, by its name in the configuration.
+    pub system: String,
+    /// What was found, line by line; partly from outside.
+    pub text: String,
+    /// First line shown.
+    pub top: usize,
+}
+
+/// Where the replacing of a secret stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replace {
+    /// One of the system's secrets is chosen.
+    Choosing,
+    /// The worker is asked what it would mean.
+    Asking,
+    /// The new one is typed.
+    Typing,
+    /// It is tried, saved, and what waited for it goes on.
+    Acting,
+    /// It was done, with what became of it.
+    Done(String),
+    /// It was refused: nothing was saved.
+    Refused(String),
+}
+
+/// Replacing a secret. What is typed is in [`Unseen`], and nowhere else.
+#[derive(Debug)]
+pub struct Replacing {
+    /// Tells its answers from those of earlier ones.
+    pub id: u64,
+    /// The system, by its name in the configuration.
+    pub system: String,
+    /// Its secrets.
+    pub places: Vec<SecretPlace>,
+    /// The chosen one.
+    pub which: usize,
+    /// What is typed.
+    pub typed: Unseen,
+    /// Where it stands.
+    pub stage: Replace,
+    /// What the worker said of it.
+    pub preview: Option<Preview>,
 }
 
 /// A short message.
@@ -411,6 +522,12 @@ pub enum Slot {
     Strays,
     /// The delivery that an escalation made.
     Followed,
+    /// A record's story.
+    Story,
+    /// Records that were looked for.
+    Found,
+    /// The records of a delivery.
+    About,
 }
 
 /// How far a slot's refreshing is.
@@ -493,6 +610,10 @@ pub struct Model {
     pub strays: Vec<StrayRow>,
     /// The selected stray.
     pub stray: Selection<EventId>,
+    /// Screen 9.
+    pub record: Recorded,
+    /// Screen 0: the selected system.
+    pub system: Selection<String>,
     /// What has been read at least once.
     pub known: BTreeSet<Slot>,
     /// The Runbook view.
@@ -552,6 +673,8 @@ impl Model {
             batch: Selection::default(),
             strays: Vec::new(),
             stray: Selection::default(),
+            record: Recorded::default(),
+            system: Selection::default(),
             known: BTreeSet::new(),
             reading: Reading::default(),
             prompt: None,
@@ -638,7 +761,12 @@ impl Model {
                 let path = self.config.path(&self.reading.about);
                 path.map(|path| path.name.clone())
             }
-            Place::Reconcile | Place::Replays | Place::Strays | Place::Differences => None,
+            Place::Reconcile
+            | Place::Replays
+            | Place::Strays
+            | Place::Differences
+            | Place::Record
+            | Place::Systems => None,
         }
     }
 
@@ -650,6 +778,23 @@ impl Model {
                 OverviewId::Trouble(About::Job, name) => name.clone(),
                 _ => None,
             },
+            _ => None,
+        }
+    }
+
+    /// The system that a command of this screen is about, by its name.
+    pub fn system_here(&self) -> Option<&crate::config::model::System> {
+        if self.place != Place::Systems {
+            return None;
+        }
+        self.config.systems.get(self.system.id.as_ref()?)
+    }
+
+    /// The delivery that a command of this screen is about.
+    pub fn delivery_id_here(&self) -> Option<DeliveryId> {
+        match self.place {
+            Place::Deliveries => self.deliveries.selection.id,
+            Place::Delivery => self.detail.id,
             _ => None,
         }
     }

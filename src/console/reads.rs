@@ -188,6 +188,15 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .map(|rows| Loaded::Differences(run, rows)),
             Query::Batches => reader.batches(ROWS).map(Loaded::Batches),
             Query::Strays => reader.strays(ROWS).map(Loaded::Strays),
+            Query::Story(record) => reader
+                .story(&record.kind, &record.key, ROWS)
+                .map(|story| Loaded::Story(record, story.map(Box::new))),
+            Query::Found(text) => reader
+                .record_search(None, &text, ROWS)
+                .map(|rows| Loaded::Found(text, rows)),
+            Query::About(id) => reader
+                .delivery(id)
+                .map(|detail| Loaded::About(id, detail.map(|d| d.about).unwrap_or_default())),
         };
         loaded.map(Some).map_err(|error| error.to_string())
     }

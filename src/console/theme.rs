@@ -180,6 +180,7 @@ impl Theme {
         let (unicode, ascii, role) = match state {
             PathState::Ok => ("●", "*", Role::Good),
             PathState::Quiet => ("○", "o", Role::Dim),
+            PathState::Shadow => ("◌", "&", Role::Busy),
             PathState::Unknown => ("?", "?", Role::Warn),
             PathState::Retrying => ("▲", "!", Role::Warn),
             PathState::Blocked => ("◈", "%", Role::Warn),

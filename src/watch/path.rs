@@ -22,6 +22,8 @@ pub enum PathState {
     Ok,
     /// Nothing to judge by: no traffic, nothing waits.
     Quiet,
+    /// It records what it would send, and sends nothing.
+    Shadow,
     /// The worker is down: what is shown is what was last known.
     Unknown,
     /// Something failed and awaits its next attempt.
@@ -50,6 +52,7 @@ impl PathState {
         match self {
             Self::Ok => "ok",
             Self::Quiet => "quiet",
+            Self::Shadow => "shadow",
             Self::Unknown => "unknown",
             Self::Retrying => "retrying",
             Self::Blocked => "blocked",
@@ -97,6 +100,7 @@ pub fn path_state(
         Breaker::Closed if is_behind(row, now) => PathState::Behind,
         Breaker::Closed if row.blocked.is_some() => PathState::Blocked,
         Breaker::Closed if row.retrying => PathState::Retrying,
+        Breaker::Closed if row.shadow => PathState::Shadow,
         Breaker::Closed if row.recent.delivered > 0 => PathState::Ok,
         Breaker::Closed => PathState::Quiet,
     }

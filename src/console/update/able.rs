@@ -62,6 +62,21 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::AbortReplay => model
             .batch_here()
             .is_some_and(|batch| matches!(batch.state, BatchState::Canary | BatchState::Running)),
+        Command::GoLive => model
+            .path_here()
+            .is_some_and(|path| acts::in_shadow(model, &path)),
+        Command::Story => model.delivery_id_here().is_some(),
+        Command::Unmask => model.record.data.is_some(),
+        Command::Probe => model.system_here().is_some(),
+        Command::ReplaceSecret => model
+            .system_here()
+            .is_some_and(|system| !crate::control::places(system).is_empty()),
+        Command::EnableHook => model
+            .system_here()
+            .is_some_and(|system| system.webhooks.is_some()),
+        Command::Adopt => model
+            .system_here()
+            .is_some_and(|system| !system.records.is_empty()),
         Command::Report => model.batch_here().is_some(),
         Command::Mark => model.deliveries.selection.id.is_some(),
         Command::MarkNone => !model.deliveries.marked.is_empty(),

@@ -7,7 +7,7 @@ use tui_input::Input as Line;
 
 use super::super::keymap::Command;
 use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
-use super::{Effect, Exit, READABLE, Timer, able, go, loads, moves, toast};
+use super::{Effect, Exit, READABLE, Timer, able, go, loads, moves, systems, toast};
 use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done, Preview};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
@@ -105,6 +105,10 @@ pub(super) fn begin(model: &mut Model, command: Command, effects: &mut Vec<Effec
             let title = format!("Stop replay {}", batch.id.0);
             (title, Action::AbortReplay { batch: batch.id }, "")
         }),
+        Command::GoLive => golive(model),
+        Command::Probe => systems::probe(model),
+        Command::EnableHook => enable_hook(model),
+        Command::Adopt => adopt_here(model),
         Command::AdoptHost => Ok((
             "Adopt this database on this host".to_owned(),
             Action::AdoptHost,
@@ -190,6 +194,68 @@ fn escalate(model: &Model) -> Result<(String, Action, &'static str), &'static st
     Ok((title, action, "note (optional)"))
 }
 
+fn golive(model: &Model) -> Result<(String, Action, &'static str), &'static str> {
+    let path = model
+        .path_here()
+        .ok_or("select a line that this is about first")?;
+    if !in_shadow(model, &path) {
+        return Err("this path is not in shadow mode: it sends already");
+    }
+    let title = format!("Let {} send", known(model, &path));
+    Ok((title, Action::GoLive { path }, ""))
+}
+
+/// Whether a path records and sends nothing.
+pub(super) fn in_shadow(model: &Model, path: &str) -> bool {
+    let rows = model.overview.iter().flat_map(|overview| &overview.paths);
+    rows.filter(|row| row.name == path).any(|row| row.shadow)
+}
+
+fn enable_hook(model: &Model) -> Result<(String, Action, &'static str), &'static str> {
+    let system = model
+        .system_here()
+        .ok_or("select a line that this is about first")?;
+    if system.webhooks.is_none() {
+        return Err("this vendor cannot be asked about its webhooks (`webhooks` of the system)");
+    }
+    let system = system.name.clone();
+    let title = format!("Enable the webhook of {}", Visible::of(&system));
+    Ok((title, Action::EnableHook { system }, ""))
+}
+
+fn adopt_here(model: &Model) -> Result<(String, Action, &'static str), &'static str> {
+    let system = model
+        .system_here()
+        .ok_or("select a line that this is about first")?;
+    let mut kinds = system.records.keys();
+    match (kinds.next(), kinds.next()) {
+        (Some(kind), None) => Ok(adoption(kind.clone())),
+        (None, _) => Err("this system has no record types in the configuration"),
+        _ => Err("this system has several record types: say which, as in `:adopt order`"),
+    }
+}
+
+fn adoption(kind: String) -> (String, Action, &'static str) {
+    let title = "Adopt what is there already".to_owned();
+    let action = Action::Adopt {
+        kind,
+        sides: Vec::new(),
+        dry_run: true,
+    };
+    (title, action, "")
+}
+
+/// `:adopt KIND`
+pub(super) fn adopt(model: &mut Model, kind: String, effects: &mut Vec<Effect>) {
+    if model.read_only {
+        let text = "read-only: nothing can be changed from here";
+        toast(model, text, true, effects);
+        return;
+    }
+    let (title, action, label) = adoption(kind);
+    open(model, title, action, label, effects);
+}
+
 fn open(
     model: &mut Model,
     title: String,
@@ -268,6 +334,9 @@ pub(super) fn previewed(
     result: Result<Preview, String>,
     effects: &mut Vec<Effect>,
 ) {
+    let Some(result) = systems::previewed(model, id, result) else {
+        return;
+    };
     let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
         return;
     };
@@ -327,13 +396,20 @@ pub(super) fn submitted(
     result: Result<Done, String>,
     effects: &mut Vec<Effect>,
 ) {
+    let Some(result) = systems::submitted(model, id, result, effects) else {
+        return;
+    };
     let open = match &mut model.overlay {
         Some(Overlay::Dialog(dialog)) if dialog.id == id => Some(dialog),
         _ => None,
     };
     match result {
         Ok(done) => {
+            let mut probed = None;
             if let Some(dialog) = open {
+                if let Action::Probe { system } = &dialog.action {
+                    probed = Some(system.clone());
+                }
                 if let Action::Reconcile { job } = &dialog.action {
                     let newest = model.runs.iter().find(|run| run.job == *job);
                     model.comparing = Some((job.clone(), newest.map(|run| run.id)));
@@ -351,7 +427,10 @@ pub(super) fn submitted(
             if done.batch.is_some() {
                 model.replaying = done.batch;
             }
-            toast(model, &done.text, false, effects);
+            match probed {
+                Some(system) => systems::report(model, system, &done),
+                None => toast(model, &done.text, false, effects),
+            }
             loads::want_place(model, effects);
             loads::now(model, Slot::Overview, effects);
         }
@@ -390,12 +469,24 @@ pub fn options(dialog: &Dialog) -> Vec<(&'static str, String)> {
                 "replay it all the same".to_owned()
             },
         )],
+        Action::Adopt { dry_run, .. } => vec![(
+            "keeps",
+            if *dry_run {
+                "nothing: it only compares".to_owned()
+            } else {
+                "ids and agreed values of what matches".to_owned()
+            },
+        )],
         _ => Vec::new(),
     }
 }
 
 /// Less or more of the selected option.
 pub(super) fn tune(dialog: &mut Dialog, more: bool) {
+    if let Action::Adopt { dry_run, .. } = &mut dialog.action {
+        *dry_run = !*dry_run;
+        return;
+    }
     let single = options(dialog).len() == 1;
     let option = dialog.option;
     if let Action::Replay {

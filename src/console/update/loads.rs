@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::model::{Followed, Model, PAGE, Place, Slot};
-use super::{Effect, Loaded, Query, Timer, toast};
+use super::{Effect, Loaded, Query, Timer, records, toast};
 use crate::store::Cursor;
 use crate::store::view::BatchRow;
 use crate::visible::Visible;
@@ -15,7 +15,9 @@ use crate::watch::wrong_at;
 fn slots(model: &Model) -> Vec<Slot> {
     let mut slots = vec![Slot::Overview];
     slots.extend(match model.place {
-        Place::Overview | Place::Runbook => None,
+        Place::Overview | Place::Runbook | Place::Systems => None,
+        Place::Record if model.record.about.is_some() => Some(Slot::Story),
+        Place::Record => Some(Slot::Found),
         Place::Deliveries => Some(Slot::Deliveries),
         Place::Dead => Some(Slot::Dead),
         Place::Delivery => Some(Slot::Delivery),
@@ -72,6 +74,9 @@ fn query(model: &Model, slot: Slot) -> Option<Query> {
         Slot::Batches => Query::Batches,
         Slot::Strays => Query::Strays,
         Slot::Followed => Query::Delivery(model.followed.as_ref()?.id),
+        Slot::Story => Query::Story(model.record.about.clone()?),
+        Slot::Found => Query::Found(model.record.needle.clone()),
+        Slot::About => Query::About(model.record.asked?),
     })
 }
 
@@ -207,6 +212,18 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             tell_replay(model, effects);
         }
         Loaded::Strays(rows) => model.strays = rows,
+        Loaded::Story(record, story) => {
+            if model.record.about.as_ref() == Some(&record) {
+                model.record.gone = story.is_none();
+                model.record.data = story;
+            }
+        }
+        Loaded::Found(needle, rows) => {
+            if model.record.needle == needle {
+                model.record.found = rows;
+            }
+        }
+        Loaded::About(id, records) => records::of_delivery(model, id, &records, effects),
     }
 }
 

@@ -6,6 +6,8 @@ mod acts;
 mod loads;
 mod moves;
 mod prompts;
+mod records;
+mod systems;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,11 +21,12 @@ use crate::config::model::Config;
 use crate::control::action::{Action, Done, Preview};
 use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
+use crate::record::ledger::About as RecordId;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RunRow,
-    StrayRow,
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RecordRow,
+    RunRow, Story, StrayRow,
 };
 use crate::time::Timestamp;
 use crate::visible::Visible;
@@ -34,6 +37,7 @@ mod tests;
 pub use able::{able, willing};
 pub use acts::options as dialog_options;
 pub use prompts::matches;
+pub use records::{Spoken, spoken};
 
 /// How long a dialog must have been readable before `y` acts.
 pub const READABLE: Duration = Duration::from_millis(300);
@@ -127,6 +131,12 @@ pub enum Loaded {
     Batches(Vec<BatchRow>),
     /// [`Slot::Strays`]
     Strays(Vec<StrayRow>),
+    /// [`Slot::Story`], of the record that was asked for.
+    Story(RecordId, Option<Box<Story>>),
+    /// [`Slot::Found`], for which text.
+    Found(String, Vec<RecordRow>),
+    /// [`Slot::About`], of which delivery.
+    About(DeliveryId, Vec<RecordId>),
 }
 
 /// What to read.
@@ -157,6 +167,12 @@ pub enum Query {
     Batches,
     /// The newest strays.
     Strays,
+    /// A record's story.
+    Story(RecordId),
+    /// Records by their keys and ids.
+    Found(String),
+    /// The records that a delivery is about.
+    About(DeliveryId),
 }
 
 /// A timer, by what it is for; one that belongs to something gone is ignored.
@@ -229,7 +245,10 @@ pub enum Effect {
 pub fn contexts(model: &Model) -> Vec<Context> {
     match &model.overlay {
         Some(Overlay::Palette { .. }) => return vec![Context::Palette],
-        Some(Overlay::Help { .. } | Overlay::Report(_)) => return vec![Context::Help],
+        Some(Overlay::Help { .. } | Overlay::Report(_) | Overlay::Probe(_)) => {
+            return vec![Context::Help];
+        }
+        Some(Overlay::Secret(secret)) => return systems::contexts(secret),
         Some(Overlay::Leave { .. }) if model.demo.is_some() => return vec![Context::LeaveDemo],
         Some(Overlay::Leave { .. }) => return vec![Context::Leave],
         Some(Overlay::Dialog(dialog)) => return able::dialog_contexts(dialog),
@@ -252,6 +271,8 @@ pub fn screen_contexts(place: Place) -> Vec<Context> {
         Place::Reconcile => Context::Reconcile,
         Place::Replays => Context::Replays,
         Place::Strays => Context::Strays,
+        Place::Record => Context::Record,
+        Place::Systems => Context::Systems,
         Place::Differences => Context::Differences,
         Place::Runbook => Context::Runbook,
     };
@@ -368,6 +389,13 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Reconcile => go(model, Place::Reconcile, effects),
         Command::Replays => go(model, Place::Replays, effects),
         Command::Strays => go(model, Place::Strays, effects),
+        Command::Record => go(model, Place::Record, effects),
+        Command::Systems => go(model, Place::Systems, effects),
+        Command::Story => records::story_here(model, effects),
+        Command::FindRecord => records::ask(model),
+        Command::Unmask => model.record.unmasked = !model.record.unmasked,
+        Command::ReplaceSecret => systems::replace(model, effects),
+        Command::Fold if model.place == Place::Record => records::fold(model),
         Command::NextScreen | Command::PreviousScreen => {
             let count = Place::SCREENS.len();
             let at = model.place.tab().unwrap_or(0);
@@ -416,6 +444,10 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | Command::Escalate
         | Command::RunNow
         | Command::AbortReplay
+        | Command::GoLive
+        | Command::Probe
+        | Command::EnableHook
+        | Command::Adopt
         | Command::AdoptHost
         | Command::Reload => acts::begin(model, command, effects),
         Command::Report => {
@@ -470,6 +502,9 @@ fn back(model: &mut Model, effects: &mut Vec<Effect>) {
     if model.toast.take().is_some_and(|toast| toast.bad) {
         return;
     }
+    if records::back_to_found(model, effects) {
+        return;
+    }
     let settled = |followed: &super::model::Followed| {
         followed
             .state
@@ -506,6 +541,8 @@ fn toast(model: &mut Model, text: &str, bad: bool, effects: &mut Vec<Effect>) {
 fn doing(model: &Model) -> String {
     match (&model.overlay, model.place, model.detail.id) {
         (Some(Overlay::Dialog(dialog)), _, _) => format!("about to: {}", dialog.title),
+        (Some(Overlay::Secret(secret)), _, _) => format!("replacing a secret of {}", secret.system),
+        (Some(Overlay::Probe(probe)), _, _) => format!("probing {}", probe.system),
         (_, Place::Delivery, Some(id)) => format!("looking at delivery {id}"),
         (_, Place::Runbook, _) => format!("reading the runbook of {}", model.reading.about),
         (_, place, _) => format!("looking at {}", place.title()),

@@ -6,7 +6,7 @@ use super::super::json_view::Tree;
 use super::super::keymap::Command;
 use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
 use super::super::views;
-use super::{Effect, Query, go, height, loads};
+use super::{Effect, Query, go, height, loads, records};
 use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -36,6 +36,19 @@ pub(super) fn settle(model: &mut Model) {
     model.stray.settle(&strays, height);
     let differences: Vec<_> = (0..model.differences.len()).collect();
     model.difference.settle(&differences, height);
+    let systems = system_ids(model);
+    model.system.settle(&systems, height);
+    if model.place == Place::Record {
+        let found = record_ids(model);
+        model.record.pick.settle(&found, height);
+        let lines = views::record::rows(model).len();
+        let record = &mut model.record;
+        record.line = record.line.min(lines.saturating_sub(1));
+        record.top = record
+            .top
+            .min(record.line)
+            .max((record.line + 1).saturating_sub(height.max(1)));
+    }
     if model.place == Place::Delivery {
         lay_out(model);
         let lines = views::delivery::rows(model).len();
@@ -96,6 +109,16 @@ fn job_ids(model: &Model) -> Vec<String> {
         .collect()
 }
 
+fn system_ids(model: &Model) -> Vec<String> {
+    model.config.systems.keys().cloned().collect()
+}
+
+fn record_ids(model: &Model) -> Vec<crate::record::ledger::About> {
+    (model.record.found.iter())
+        .map(|row| row.about.clone())
+        .collect()
+}
+
 /// Where a motion leads among `count` lines.
 fn target(command: Command, index: usize, count: usize, height: usize) -> usize {
     let page = height.saturating_sub(1).max(1);
@@ -150,6 +173,18 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
         Place::Differences => {
             let ids: Vec<_> = (0..model.differences.len()).collect();
             shift(&mut model.difference, &ids, command, height);
+        }
+        Place::Systems => {
+            let ids = system_ids(model);
+            shift(&mut model.system, &ids, command, height);
+        }
+        Place::Record if model.record.about.is_none() => {
+            let ids = record_ids(model);
+            shift(&mut model.record.pick, &ids, command, height);
+        }
+        Place::Record => {
+            let count = views::record::rows(model).len();
+            model.record.line = target(command, model.record.line, count, height);
         }
         Place::Delivery => {
             let count = views::delivery::rows(model).len();
@@ -355,8 +390,30 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
                 go_filtered(model, filter, effects);
             }
         }
+        Place::Record => records::open(model, effects),
+        Place::Systems => {
+            let to: Vec<String> = paths_to_here(model);
+            if !to.is_empty() {
+                let filter = Filter {
+                    paths: to,
+                    ..Filter::default()
+                };
+                go_filtered(model, filter, effects);
+            }
+        }
         Place::Delivery | Place::Strays | Place::Runbook => {}
     }
+}
+
+/// The paths that deliver to the selected system.
+fn paths_to_here(model: &Model) -> Vec<String> {
+    let Some(system) = model.system_here() else {
+        return Vec::new();
+    };
+    (model.config.paths.iter())
+        .filter(|path| path.to == system.name)
+        .map(|path| path.name.clone())
+        .collect()
 }
 
 /// Whether Enter leads anywhere from what is selected.
@@ -369,6 +426,9 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Reconcile => run_here(model).is_some(),
         Place::Replays => model.batch_here().is_some(),
         Place::Differences => model.differences.get(model.difference.index).is_some(),
+        Place::Record if model.record.about.is_none() => model.record.pick.id.is_some(),
+        Place::Record => records::fold_here(model).is_some(),
+        Place::Systems => !paths_to_here(model).is_empty(),
         Place::Delivery | Place::Strays | Place::Runbook => false,
     }
 }
@@ -421,6 +481,15 @@ fn open_chosen(model: &mut Model, effects: &mut Vec<Effect>) {
                 go_filtered(model, filter, effects);
             }
         },
+        OverviewId::Trouble(About::Sender, name) => {
+            if name.is_some() {
+                model.system = Selection {
+                    id: name,
+                    ..Selection::default()
+                };
+            }
+            go(model, Place::Systems, effects);
+        }
         OverviewId::Trouble(About::Strays, None) => go(model, Place::Strays, effects),
         OverviewId::Trouble(_, None) => go(model, Place::Log, effects),
     }
@@ -437,6 +506,12 @@ pub(super) fn fold(model: &mut Model, command: Command, effects: &mut Vec<Effect
             let fold = rows.iter().take(at + 1).rev().find_map(|row| row.fold);
             match fold {
                 Some(Fold::Delivery(id)) => show_delivery(model, id, effects),
+                Some(Fold::Record(index)) => {
+                    let about = model.detail.data.as_ref().map(|data| &data.about);
+                    if let Some(record) = about.and_then(|about| about.get(index)).cloned() {
+                        records::show(model, record, effects);
+                    }
+                }
                 Some(Fold::Part(part)) => {
                     if !detail.folded.remove(part) {
                         detail.folded.insert(part);

@@ -6,7 +6,7 @@ use tui_input::{Input as Line, InputRequest};
 use super::super::keymap::{self, Binding, Command, Context};
 use super::super::model::{Asking, Model, Overlay, Place, Prompt, Slot, Stage};
 use super::super::views;
-use super::{Effect, Exit, acts, height, loads, moves, run, screen_contexts};
+use super::{Effect, Exit, acts, height, loads, moves, records, run, screen_contexts, systems};
 use crate::queue::filter::{Filter, FilterError, KEYS, check_paths};
 
 /// A line of input holds no more characters than this.
@@ -51,6 +51,11 @@ pub(super) fn modal(model: &mut Model, command: Command, effects: &mut Vec<Effec
         }
         (Some(Overlay::Palette { selected, .. }), Command::Accept) => {
             let selected = *selected;
+            if let Some(spoken) = records::spoken(model) {
+                model.overlay = None;
+                records::say(model, spoken, effects);
+                return;
+            }
             let chosen = matches(model).get(selected).map(|row| row.command);
             model.overlay = None;
             if let Some(command) = chosen {
@@ -77,6 +82,9 @@ pub(super) fn modal(model: &mut Model, command: Command, effects: &mut Vec<Effec
             effects.push(Effect::Leave(Exit::Detach));
         }
         (Some(Overlay::Dialog(_)), _) => dialog(model, command, effects),
+        (Some(Overlay::Probe(_) | Overlay::Secret(_)), _) => {
+            systems::modal(model, command, effects);
+        }
         (None, Command::Accept) => accept(model, effects),
         (None, Command::Dismiss) => dismiss(model, effects),
         _ => {}
@@ -134,7 +142,7 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
                 return;
             }
         },
-        Asking::LogFilter => {}
+        Asking::LogFilter | Asking::Record => {}
         Asking::Search => {
             prompt.line.value().clone_into(&mut model.reading.needle);
             model.reading.found = None;
@@ -149,7 +157,10 @@ fn dismiss(model: &mut Model, effects: &mut Vec<Effect>) {
         match prompt.asking {
             Asking::Filter => apply_filter(model, prompt.before.parse().ok(), effects),
             Asking::LogFilter => model.log_filter = prompt.before,
-            Asking::Search => {}
+            Asking::Record if prompt.before != model.record.needle => {
+                records::look_for(model, prompt.before, effects);
+            }
+            Asking::Record | Asking::Search => {}
         }
     }
 }
@@ -183,6 +194,9 @@ fn apply_filter(model: &mut Model, filter: Option<Filter>, effects: &mut Vec<Eff
 
 /// A key that the table does not know: text for the line that is open, or nothing.
 pub(super) fn text_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
+    if systems::text_key(model, key) {
+        return;
+    }
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let request = match key.code {
         KeyCode::Char(letter) if !control && !key.modifiers.contains(KeyModifiers::ALT) => {
@@ -206,6 +220,9 @@ pub(super) fn text_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effe
 
 /// A paste is text for the line that is open; anywhere else it is nothing.
 pub(super) fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
+    if systems::paste(model, text) {
+        return;
+    }
     let requests: Vec<_> = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -252,6 +269,7 @@ fn edit(model: &mut Model, requests: &[InputRequest], effects: &mut Vec<Effect>)
             }
         }
         Asking::LogFilter => model.log_filter = text.trim().to_lowercase(),
+        Asking::Record => records::look_for(model, text.trim().to_owned(), effects),
         Asking::Search => {}
     }
 }

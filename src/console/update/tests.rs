@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::console::fixture::{self, answer, id, key, keys, model, talk};
-use crate::console::model::{OverviewId, Stage};
+use crate::console::model::{Fold, OverviewId, Replace, Stage};
 use crate::ids::Fingerprint;
 use crate::queue::model::State;
 
@@ -640,4 +640,185 @@ fn a_difference_leads_to_its_deliveries() {
     talk(&mut model, "6\n\n");
     assert_eq!(model.place, Place::Deliveries);
     assert_eq!(model.deliveries.filter.to_string(), "key:1042");
+}
+
+#[test]
+fn a_delivery_leads_to_its_record_and_the_record_back_to_deliveries() {
+    let mut model = model(SIZE);
+    talk(&mut model, "4s");
+    assert_eq!(model.place, Place::Record);
+    assert_eq!(model.record.about.as_ref().unwrap().key, "1042");
+    // The newest line of the story that has a delivery.
+    model.record.line = (crate::console::views::record::rows(&model).iter())
+        .position(|row| row.fold == Some(Fold::Delivery(fixture::id(4200))))
+        .unwrap();
+    talk(&mut model, "\n");
+    assert_eq!(
+        (model.place, model.detail.id),
+        (Place::Delivery, Some(fixture::id(4200)))
+    );
+    talk(&mut model, "\x1b");
+    assert_eq!(model.place, Place::Record);
+}
+
+#[test]
+fn from_the_list_the_records_of_a_delivery_are_read_first() {
+    let mut model = model(SIZE);
+    let effects = talk(&mut model, "2js");
+    let id = model.deliveries.selection.id.unwrap();
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Read { slot: Slot::About, query: Query::About(asked), .. } if *asked == id
+    )));
+    let contact = crate::record::ledger::About {
+        kind: "contact".into(),
+        key: "anna".into(),
+    };
+    answer(
+        &mut model,
+        Slot::About,
+        Loaded::About(id, vec![contact.clone()]),
+    );
+    assert_eq!(
+        (model.place, model.record.about.clone()),
+        (Place::Record, Some(contact))
+    );
+}
+
+#[test]
+fn records_are_found_by_the_palette_and_esc_goes_back_to_what_was_found() {
+    let mut model = model(SIZE);
+    let effects = talk(&mut model, ":story order 7\n");
+    assert_eq!(model.place, Place::Record);
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Read { query: Query::Story(record), .. } if record.key == "7"
+    )));
+    let effects = talk(&mut model, ":record 104\n");
+    assert_eq!(model.record.about, None);
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Read { query: Query::Found(text), .. } if text == "104"
+    )));
+    answer(
+        &mut model,
+        Slot::Found,
+        Loaded::Found("104".into(), fixture::records()),
+    );
+    talk(&mut model, "j\n");
+    assert_eq!(model.record.about.as_ref().unwrap().key, "1043");
+    talk(&mut model, "\x1b");
+    assert_eq!(
+        (model.place, model.record.about.clone()),
+        (Place::Record, None)
+    );
+    assert_eq!(model.record.pick.id.as_ref().unwrap().key, "1043");
+}
+
+#[test]
+fn a_secret_is_typed_unseen_tried_and_leaves_nothing_behind() {
+    let mut model = model(SIZE);
+    talk(&mut model, "0");
+    model.system.id = Some("crm".into());
+    update(&mut model, Input::Changed);
+    let secret = |model: &Model| match &model.overlay {
+        Some(Overlay::Secret(secret)) => (secret.stage.clone(), secret.typed.len(), secret.id),
+        other => panic!("{other:?}"),
+    };
+    talk(&mut model, "w");
+    assert_eq!(secret(&model).0, Replace::Typing);
+    // `q`, `y` and Tab are letters or nothing here; Esc forgets, and leaves only when nothing is typed.
+    talk(&mut model, "qy\t");
+    update(&mut model, Input::Paste("hunter2\n".into()));
+    assert_eq!(secret(&model).1, 9);
+    assert!(!format!("{model:?}").contains("hunter2"));
+    talk(&mut model, "\x1b");
+    assert_eq!((secret(&model).0, secret(&model).1), (Replace::Typing, 0));
+    assert!(talk(&mut model, "\n").is_empty(), "nothing was typed");
+    talk(&mut model, "abc");
+    let effects = talk(&mut model, "\n");
+    let Effect::Submit {
+        dialog,
+        action:
+            Action::ReplaceSecret {
+                system,
+                which,
+                value,
+                ..
+            },
+        ..
+    } = &effects[0]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(
+        (system.as_str(), which.as_str(), value.expose()),
+        ("crm", "token", "abc")
+    );
+    assert_eq!((secret(&model).0, secret(&model).1), (Replace::Acting, 0));
+    let result = Err("nothing was saved: crm does not take it (401)".to_owned());
+    update(
+        &mut model,
+        Input::Submitted {
+            dialog: *dialog,
+            result,
+        },
+    );
+    assert!(matches!(secret(&model).0, Replace::Refused(_)));
+    talk(&mut model, "\x1b");
+    assert!(model.overlay.is_none());
+}
+
+#[test]
+fn a_probe_is_confirmed_and_shows_its_report() {
+    let mut model = model(SIZE);
+    let effects = talk(&mut model, "0p");
+    let timer = arm_timer(&effects);
+    update(&mut model, Input::Timer(timer));
+    let effects = talk(&mut model, "y");
+    let Some(Effect::Submit { dialog, action, .. }) = effects.first() else {
+        panic!("{effects:?}");
+    };
+    let asked = Action::Probe {
+        system: "crm".into(),
+    };
+    assert_eq!(*action, asked);
+    let done = Done {
+        text: "address: resolves\ncredentials: accepted".into(),
+        batch: None,
+        delivery: None,
+        report: None,
+    };
+    let answer = Input::Submitted {
+        dialog: *dialog,
+        result: Ok(done),
+    };
+    update(&mut model, answer);
+    assert!(matches!(&model.overlay, Some(Overlay::Probe(probe)) if probe.system == "crm"));
+    talk(&mut model, "\x1b");
+    model.read_only = true;
+    talk(&mut model, "w");
+    assert!(model.overlay.is_none(), "read-only");
+}
+
+#[test]
+fn going_live_is_offered_in_shadow_only_and_confirmed() {
+    let mut model = model(SIZE);
+    talk(&mut model, "1");
+    model.chosen.id = Some(OverviewId::Path("ledger".into()));
+    update(&mut model, Input::Changed);
+    assert!(!able(&model, Command::GoLive));
+    let mut overview = fixture::overview();
+    overview.paths[1].shadow = true;
+    answer(
+        &mut model,
+        Slot::Overview,
+        Loaded::Overview(Box::new(overview)),
+    );
+    assert!(able(&model, Command::GoLive));
+    let effects = talk(&mut model, "L");
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Preview { action: Action::GoLive { path }, .. } if path == "ledger"
+    )));
 }

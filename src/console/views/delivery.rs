@@ -3,100 +3,24 @@
 use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
 
 use super::super::json_view::Part;
 use super::super::model::{Body, Fold, Model, Slot};
 use super::super::theme::Role;
 use super::super::widgets::Pen;
 use super::deliveries;
-use crate::queue::model::{Class, State};
+use super::lines::{self, Row, Rows, at};
+use crate::queue::model::{Class, State, Step};
 use crate::store::view::{AttemptRow, DeliveryDetail};
-use crate::time::{Timestamp, short};
-use crate::visible::Visible;
+use crate::time::short;
 use crate::watch;
 
 /// Lines of a body that are shown; beyond that nobody reads on a terminal.
 const LONGEST: usize = 2_000;
 
-/// One line of the screen.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// What Enter does here.
-    pub fold: Option<Fold>,
-    /// The line.
-    pub line: Line<'static>,
-}
-
-/// Builds the lines.
-struct Rows<'a> {
-    model: &'a Model,
-    rows: Vec<Row>,
-}
-
-impl Rows<'_> {
-    fn push(&mut self, pieces: Vec<(String, Role)>) {
-        self.foldable(None, pieces);
-    }
-
-    fn foldable(&mut self, fold: Option<Fold>, pieces: Vec<(String, Role)>) {
-        let spans = pieces
-            .into_iter()
-            .map(|(text, role)| {
-                Span::styled(
-                    Visible::of(&text).into_string(),
-                    self.model.theme.style(role),
-                )
-            })
-            .collect::<Vec<_>>();
-        self.rows.push(Row {
-            fold,
-            line: Line::from(spans),
-        });
-    }
-
-    /// A heading; false if what is below it is folded away.
-    fn heading(&mut self, key: &'static str, title: &str, rest: &str) -> bool {
-        let open = !self.model.detail.folded.contains(key);
-        let theme = self.model.theme;
-        let mark = if open {
-            theme.glyph("▾", "v")
-        } else {
-            theme.glyph("▸", ">")
-        };
-        self.foldable(
-            Some(Fold::Part(key)),
-            vec![
-                (format!("{mark} "), Role::Accent),
-                (format!("{title}  "), Role::Title),
-                (rest.to_owned(), Role::Dim),
-            ],
-        );
-        open
-    }
-
-    fn field(&mut self, name: &str, value: &str, role: Role) {
-        let name = format!("  {name:<11} ");
-        let width = super::text_width(self.model)
-            .saturating_sub(name.len())
-            .max(8);
-        for (index, line) in super::widgets::wrap(value, width).into_iter().enumerate() {
-            let name = if index == 0 {
-                name.clone()
-            } else {
-                " ".repeat(name.len())
-            };
-            self.push(vec![(name, Role::Dim), (line, role)]);
-        }
-    }
-}
-
 /// The lines of the screen, folded parts left out.
 pub fn rows(model: &Model) -> Vec<Row> {
-    let mut rows = Rows {
-        model,
-        rows: Vec::new(),
-    };
+    let mut rows = Rows::new(model, &model.detail.folded);
     if let Some(detail) = &model.detail.data {
         facts(&mut rows, detail);
         attempts(&mut rows, detail);
@@ -106,21 +30,38 @@ pub fn rows(model: &Model) -> Vec<Row> {
         siblings(&mut rows, detail);
         log(&mut rows, detail);
     }
-    rows.rows
-}
-
-fn at(model: &Model, time: Timestamp) -> String {
-    let zone = model.config.site.timezone;
-    let same_day = time.in_zone(zone, "%F") == model.now.in_zone(zone, "%F");
-    time.in_zone(zone, if same_day { "%H:%M:%S" } else { "%F %H:%M:%S" })
+    rows.done
 }
 
 fn facts(rows: &mut Rows<'_>, detail: &DeliveryDetail) {
     let model = rows.model;
     let row = &detail.row;
     let (_, _, role) = model.theme.state(row.state);
+    if let Some(need) = &detail.need {
+        let zone = model.config.site.timezone;
+        let when = |at| watch::when(at, model.now, zone);
+        let text = format!(
+            "{} {} in {} since {}, to review at {}",
+            need.kind,
+            need.key,
+            need.system,
+            when(need.since),
+            when(need.until)
+        );
+        rows.field("waits for", &text, Role::Warn);
+    }
     if let Some(reason) = row.reason.as_deref().filter(|reason| !reason.is_empty()) {
-        rows.field("why", reason, role);
+        let name = match row.state {
+            State::Superseded => "proof",
+            State::Held => "review",
+            _ => "why",
+        };
+        rows.field(name, reason, role);
+    }
+    for (index, record) in detail.about.iter().enumerate() {
+        let name = if index == 0 { "record" } else { "" };
+        let text = format!("{} {}", record.kind, record.key);
+        rows.leading(Some(Fold::Record(index)), name, &text, Role::Accent);
     }
     rows.field("accepted", &at(model, row.accepted_at), Role::Text);
     match row.state {
@@ -193,6 +134,10 @@ fn attempts(rows: &mut Rows<'_>, detail: &DeliveryDetail) {
                 rows.push(vec![(format!("             {line}"), Role::Text)]);
             }
         }
+        for step in &attempt.steps {
+            let pieces = step_line(model, step);
+            rows.push(pieces);
+        }
     }
 }
 
@@ -226,6 +171,35 @@ fn attempt_line(model: &Model, here: &str, attempt: &AttemptRow) -> Vec<(String,
     ]
 }
 
+/// One request of an attempt that took several.
+fn step_line(model: &Model, step: &Step) -> Vec<(String, Role)> {
+    let role = match step.status {
+        Some(200..=299) => Role::Good,
+        Some(404 | 409) => Role::Text,
+        Some(_) => Role::Bad,
+        None => Role::Warn,
+    };
+    let status = step
+        .status
+        .map_or_else(|| model.theme.glyph("–", "-").to_owned(), |s| s.to_string());
+    let wide = super::text_width(model) >= 70;
+    let (indent, what) = if wide { (13, 14) } else { (2, 9) };
+    let name: String = crate::visible::line(&step.what, what).into_string();
+    let mut pieces = vec![
+        (format!("{:indent$}{name:<what$} ", ""), Role::Busy),
+        (format!("{status:>3} "), role),
+        (
+            format!("{:>6}  ", super::widgets::millis(u64::from(step.millis))),
+            Role::Dim,
+        ),
+        (step.note.clone(), Role::Text),
+    ];
+    if wide {
+        pieces.push((format!("  {} {}", step.method, step.url), Role::Dim));
+    }
+    pieces
+}
+
 fn headers(rows: &mut Rows<'_>, headers: &[(String, String)]) {
     for (name, value) in headers {
         rows.push(vec![
@@ -241,15 +215,22 @@ fn request(rows: &mut Rows<'_>, detail: &DeliveryDetail) {
     let shown = detail
         .attempts
         .get(model.detail.attempt.unwrap_or(last).min(last));
+    let shadowed = detail.row.state == State::Shadowed;
     let target = match (&detail.frozen, shown) {
+        (Some(request), _) if shadowed => format!("{} {}", request.method, request.url),
         (_, Some(attempt)) => format!("{} {}", attempt.method, attempt.url),
         (Some(request), None) => format!("{} {}", request.method, request.url),
         (None, None) => "not sent yet".to_owned(),
     };
-    if !rows.heading("request", "Request", &target) {
+    let title = if shadowed {
+        "Would have sent"
+    } else {
+        "Request"
+    };
+    if !rows.heading("request", title, &target) {
         return;
     }
-    if let Some(attempt) = shown {
+    if let Some(attempt) = shown.filter(|_| !shadowed) {
         rows.field("key", &attempt.key, Role::Text);
     }
     match &detail.frozen {
@@ -404,23 +385,13 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         heading.push((format!(" {subject} "), Role::Dim));
     }
     pen.pieces(area.x, area.y, area.width, &heading);
-    let rows = rows(model);
-    let height = usize::from(area.height.saturating_sub(1));
-    for (offset, row) in rows.iter().skip(detail.top).take(height).enumerate() {
-        let y = area.y + 1 + offset as u16;
-        pen.line(area.x + 1, y, area.width.saturating_sub(2), &row.line);
-        if detail.top + offset == detail.line {
-            let bar = Rect::new(area.x, y, area.width, 1).intersection(pen.buffer.area);
-            pen.over(bar, Role::Selected);
-        }
-    }
     let inner = Rect::new(
         area.x,
         area.y + 1,
         area.width,
         area.height.saturating_sub(1),
     );
-    pen.scrollbar(inner, detail.top, rows.len());
+    lines::draw(pen, inner, &rows(model), detail.top, detail.line);
 }
 
 /// A body, as a tree if it is JSON.

@@ -3,13 +3,16 @@
 mod dead;
 mod deliveries;
 pub mod delivery;
+mod lines;
 mod log;
 pub mod overlay;
 mod overview;
 mod reconcile;
+pub mod record;
 mod replays;
 pub mod runbook;
 mod strays;
+pub mod systems;
 #[cfg(test)]
 mod tests;
 
@@ -69,9 +72,16 @@ fn chrome(model: &Model) -> Chrome {
 pub fn list_height(model: &Model) -> usize {
     let body = usize::from(chrome(model).body.height);
     let above = match model.place {
-        Place::Overview | Place::Replays | Place::Strays | Place::Delivery | Place::Runbook => 1,
         Place::Dead => dead::above(model),
         Place::Deliveries | Place::Log => 2,
+        Place::Record if model.record.about.is_none() => 2,
+        Place::Overview
+        | Place::Replays
+        | Place::Strays
+        | Place::Delivery
+        | Place::Record
+        | Place::Runbook => 1,
+        Place::Systems => systems::above(body),
         Place::Differences => 3,
         Place::Reconcile => reconcile::above(model),
     };
@@ -128,6 +138,8 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::Differences => reconcile::draw_differences(model, pen, area),
         Place::Replays => replays::draw(model, pen, area),
         Place::Strays => strays::draw(model, pen, area),
+        Place::Record => record::draw(model, pen, area),
+        Place::Systems => systems::draw(model, pen, area),
         Place::Runbook => runbook::draw(model, pen, area),
     }
 }
@@ -244,18 +256,19 @@ fn tabs(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         .flat_map(|overview| &overview.paths)
         .map(|row| row.counts.dead)
         .sum();
-    // As much of the names as there is room for: all, the short ones, only the current one's.
+    // As much of the names as there is room for: all in full, the short ones, then without the least important.
     let label = |index: usize, place: Place, level: u8| {
-        let number = index + 1;
+        let number = (index + 1) % 10;
         let current = here == Some(index);
         match level {
             0 if place == Place::Dead && dead > 0 => {
                 format!(" {number} {} ({}) ", place.title(), widgets::count(dead))
             }
             0 => format!(" {number} {} ", place.title()),
-            1 => format!(" {number} {}", place.short_title()),
-            _ if current => format!(" {number} {} ", place.title()),
-            _ => format!(" {number} "),
+            _ if current || place.weight() >= level => {
+                format!(" {number} {}", place.short_title())
+            }
+            _ => format!(" {number}"),
         }
     };
     let fits = |level: u8| -> bool {
@@ -264,9 +277,9 @@ fn tabs(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             .enumerate()
             .map(|(index, place)| label(index, *place, level).len())
             .sum();
-        cells + 9 <= usize::from(area.width) + if level == 1 && !model.frozen { 7 } else { 0 }
+        cells + 9 <= usize::from(area.width) + if level > 0 && !model.frozen { 7 } else { 0 }
     };
-    let level = (0..2).find(|level| fits(*level)).unwrap_or(2);
+    let level = (0..11).find(|level| fits(*level)).unwrap_or(11);
     let mut x = area.x;
     for (index, place) in Place::SCREENS.iter().enumerate() {
         let text = label(index, *place, level);
@@ -383,6 +396,7 @@ fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) -> Option<Position> {
             Asking::Filter => "filter: ",
             Asking::LogFilter => "lines with: ",
             Asking::Search => "search: ",
+            Asking::Record => "record: ",
         };
         let used = pen.text(
             area.x + 1,

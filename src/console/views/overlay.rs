@@ -7,7 +7,7 @@ use ratatui::layout::{Position, Rect};
 use super::super::keymap::{self, Binding};
 use super::super::model::{Demo, Dialog, Model, Overlay, Stage};
 use super::super::theme::Role;
-use super::super::update::{dialog_options, matches, screen_contexts, willing};
+use super::super::update::{dialog_options, matches, screen_contexts, spoken, willing};
 use super::super::widgets::{self, Pen};
 use crate::control::action::{Action, Verdict};
 use crate::ids::BatchId;
@@ -25,6 +25,11 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>) -> Option<Position> {
             report(model, pen, *batch);
             None
         }
+        Overlay::Probe(probe) => {
+            super::systems::probe(model, pen, probe);
+            None
+        }
+        Overlay::Secret(secret) => super::systems::secret(model, pen, secret),
         Overlay::Dialog(dialog) => confirm(model, pen, dialog),
         Overlay::Leave { armed, suspend, .. } => {
             leave(model, pen, *armed, *suspend);
@@ -34,7 +39,7 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>) -> Option<Position> {
 }
 
 /// A window of at most that size in the middle of the screen.
-fn middle(model: &Model, width: u16, height: u16) -> Rect {
+pub(super) fn middle(model: &Model, width: u16, height: u16) -> Rect {
     let (columns, rows) = model.size;
     let width = width.min(columns);
     let height = height.min(rows);
@@ -109,6 +114,16 @@ fn palette(
     );
     let at = super::input(pen, field, line);
     let height = usize::from(inner.height.saturating_sub(1));
+    if let Some(spoken) = spoken(model) {
+        let y = inner.y + 1;
+        let room = inner.width.saturating_sub(2);
+        if y < inner.bottom() {
+            pen.text(inner.x + 1, y, room, &spoken.words(), Role::Text);
+            let bar = Rect::new(inner.x, y, inner.width, 1).intersection(pen.buffer.area);
+            pen.over(bar, Role::Selected);
+        }
+        return at;
+    }
     let top = (selected + 1).saturating_sub(height);
     for (offset, row) in found.iter().skip(top).take(height).enumerate() {
         let y = inner.y + 1 + offset as u16;

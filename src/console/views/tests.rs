@@ -239,6 +239,9 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
         });
         overview.runs[0].error = Some(bad());
         overview.log[0].text = bad();
+        overview.senders[0].state = Some(bad());
+        overview.senders[0].address = Some(bad());
+        overview.senders[0].error = Some(bad());
         overview.log[0].path = Some(bad());
         let spoil = |rows: &mut fixture::Rows| {
             for row in rows
@@ -291,6 +294,39 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
             rows.strays[0].event_id = bad();
             rows.strays[0].kind = bad();
             rows.strays[0].reason = bad();
+            detail.need = Some(crate::store::view::NeedRow {
+                system: bad(),
+                kind: bad(),
+                key: bad(),
+                reason: Some(bad()),
+                ..fixture::need()
+            });
+            detail.about[0].key = bad();
+            for step in detail.attempts.iter_mut().flat_map(|a| &mut a.steps) {
+                step.what = bad();
+                step.url = bad();
+                step.note = bad();
+            }
+            rows.records[0].about.kind = bad();
+            rows.records[0].about.key = bad();
+            rows.records[0].ids.insert(bad(), bad());
+            let story = &mut rows.story;
+            story.about.key = bad();
+            story.keys.push(bad());
+            for line in &mut story.lines {
+                line.text = bad();
+                line.path = Some(bad());
+            }
+            let mut held = story.holdings["crm"].clone();
+            held.id = Some(bad());
+            held.joined.insert((bad(), bad()));
+            let field = held.fields.values().next().cloned().unwrap();
+            held.fields.insert(bad(), field.clone());
+            if let Some(field) = held.fields.get_mut("status") {
+                field.sent = Some((bad(), fixture::NOW));
+                field.agreed = Some((bad() + "x", fixture::NOW));
+            }
+            story.holdings.insert(bad(), held);
         };
         let mut model = fixture::full((160, 60), overview, &spoil);
         model.others = vec![bad()];
@@ -434,5 +470,109 @@ fn the_help_and_the_footer_are_made_of_the_bindings() {
     assert!(shown.contains("Replay: the marked"));
     for input in keys("j") {
         update(&mut model, input);
+    }
+}
+
+/// Where `needle` begins on the screen.
+fn find(buffer: &Buffer, needle: &str) -> (u16, u16) {
+    let lines = rows(buffer);
+    let y = lines
+        .iter()
+        .position(|line| line.contains(needle))
+        .unwrap_or_else(|| panic!("no {needle:?} in\n{}", lines.join("\n")));
+    let x = lines[y].find(needle).map(|at| lines[y][..at].width());
+    (x.unwrap() as u16, y as u16)
+}
+
+#[test]
+fn a_records_fields_say_what_was_sent_and_what_agrees_and_mask_what_is_sensitive() {
+    let mut model = at((120, 40), Place::Record);
+    let buffer = frame(&model);
+    for (words, colour) in [
+        ("● agreed 22:11", ratatui::style::Color::Green),
+        ("▲ agreed on pending", ratatui::style::Color::Yellow),
+        ("never sent", ratatui::style::Color::DarkGray),
+    ] {
+        assert_eq!(buffer[find(&buffer, words)].fg, colour, "{words}");
+    }
+    assert!(!text(&model).contains("0123456789abcdef"));
+    assert!(text(&model).contains("••••••"));
+    fixture::talk(&mut model, "m");
+    assert!(text(&model).contains("hash #0123456789abcdef"));
+    // The newest of the story comes first.
+    let shown = text(&model);
+    let newest = shown.find("joined to contact 77 in crm").unwrap();
+    assert!(newest < shown.find("created in crm: id 9001").unwrap());
+}
+
+#[test]
+fn the_delivery_says_what_it_waits_for_its_steps_and_what_it_would_have_sent() {
+    use crate::queue::model::{Request, State};
+    let spoil = |rows: &mut fixture::Rows| {
+        rows.detail.need = Some(fixture::need());
+        rows.detail.row.state = State::Shadowed;
+        rows.detail.frozen = Some(Request {
+            method: "PATCH".into(),
+            url: "http://127.0.0.1:2/deals/9001".into(),
+            headers: Vec::new(),
+            body: br#"{"total":"982.00"}"#.to_vec().into(),
+            key: "k".into(),
+        });
+    };
+    let mut model = fixture::full((120, 60), fixture::overview(), &spoil);
+    model.place = Place::Delivery;
+    update(&mut model, Input::Resize(120, 60));
+    let shown = text(&model);
+    for words in [
+        "waits for   order 1042 in ledger since 22:10, to review at Tue 22:15",
+        "lookup         404   45ms  not there",
+        "Would have sent  PATCH http://127.0.0.1:2/deals/9001",
+        "record      order 1042",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+}
+
+#[test]
+fn a_path_in_shadow_has_a_word_and_a_glyph_and_says_what_it_kept() {
+    let mut overview = fixture::overview();
+    overview.paths[1].shadow = true;
+    overview.paths[1].counts.shadowed = 213;
+    let model = fixture::full((120, 40), overview, &|_| {});
+    let shown = text(&model);
+    assert!(shown.contains("◌ shadow"), "{shown}");
+    assert!(shown.contains("213 deliveries recorded on ledger and not sent"));
+}
+
+#[test]
+fn a_secret_is_dots_on_the_screen() {
+    for size in [(45, 20), (80, 24)] {
+        let mut model = at(size, Place::Systems);
+        fixture::talk(&mut model, "w");
+        update(&mut model, Input::Paste("sk_live_hunter2\n".into()));
+        let shown = text(&model);
+        assert!(shown.contains("new: •••••••••••••••"), "{shown}");
+        assert!(!shown.contains("hunter2") && !format!("{model:?}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn the_record_screen_scrolls_cheaply() {
+    for (size, full, select, scroll) in [
+        ((80, 24), 6 * 1024, 350, 1_500),
+        ((250, 60), 38 * 1024, 800, 4_096),
+    ] {
+        let mut model = at(size, Place::Record);
+        let mut painter = Painter::new(Vec::new());
+        let bytes = cost(&mut painter, &model);
+        assert!(bytes <= full, "full paint {size:?}: {bytes}");
+        fixture::talk(&mut model, "j");
+        let bytes = cost(&mut painter, &model);
+        assert!(bytes > 0 && bytes <= select, "select {size:?}: {bytes}");
+        fixture::talk(&mut model, &"j".repeat(usize::from(size.1) - 5));
+        cost(&mut painter, &model);
+        fixture::talk(&mut model, "j");
+        let bytes = cost(&mut painter, &model);
+        assert!(bytes > 0 && bytes <= scroll, "scroll {size:?}: {bytes}");
     }
 }

@@ -94,6 +94,15 @@ pub(super) fn troubles(
                 if backlog == 1 { "waits" } else { "wait" }
             ),
         ),
+        PathState::Shadow => add(
+            Severity::Info,
+            About::Path,
+            row.counts.shadowed,
+            format!(
+                "{} recorded on {name} and not sent: in shadow until `midwatch golive {name}`",
+                deliveries(row.counts.shadowed)
+            ),
+        ),
         PathState::Ok
         | PathState::Quiet
         | PathState::Unknown
