@@ -8,6 +8,7 @@ pub mod guard;
 pub mod join;
 mod limits;
 pub mod link;
+pub mod oauth;
 mod outbound;
 pub mod percent;
 mod redact;

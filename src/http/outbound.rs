@@ -5,6 +5,7 @@
 //! (`call`) and by reconciliation (`get`).
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ use super::guard::{self, Resolver};
 use super::join::join;
 use super::redact::Secrets;
 use super::reply::{Fault, Reply, SendError};
-use super::{limits, sign};
+use super::{limits, oauth, sign};
 use crate::config::live::{Live, Runtime};
-use crate::config::model::System;
+use crate::config::model::{Auth, OAuth2, SecretRef, System};
 use crate::queue::budget::Budget;
 use crate::queue::model::Request;
 use crate::time::Clock;
@@ -59,12 +60,18 @@ struct Inner {
     /// For systems that say `private = true`.
     private: LazyLock<Result<Client, String>>,
     keyring: Keyring,
+    tokens: oauth::Tokens,
     budgets: Mutex<HashMap<String, Budget>>,
 }
 
 impl Outbound {
     /// A client for the systems and channels of the configuration in force.
     pub fn new(live: Live) -> Self {
+        Self::with(live, oauth::Tokens::default())
+    }
+
+    /// A client that begins with these tokens.
+    pub(super) fn with(live: Live, tokens: oauth::Tokens) -> Self {
         // The one provider of the process; a second install changes nothing, and that is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let outbound = Self(Arc::new(Inner {
@@ -72,6 +79,7 @@ impl Outbound {
             public: LazyLock::new(|| client(false)),
             private: LazyLock::new(|| client(true)),
             keyring: Keyring::default(),
+            tokens,
             budgets: Mutex::default(),
         }));
         // Each reads the machine's certificates, which takes tens of milliseconds: beside the start, not before it.
@@ -197,13 +205,59 @@ impl Outbound {
         let deadline = Instant::now() + timeout;
         let runtime = Arc::clone(&self.0.live.borrow());
         let place = self.place(&runtime, target, request)?;
+        let sending = Sending {
+            request,
+            key_header,
+            deadline,
+            timeout,
+            cap,
+        };
+        match place.oauth() {
+            None => self.once(&place, &sending).await,
+            // Apart, so that a request that has fixed credentials does not carry the room for this.
+            Some((system, oauth)) => {
+                Box::pin(self.with_token(place, system, oauth, &sending)).await
+            }
+        }
+    }
+
+    /// One request with a system's token; once more with a new one where the system refuses it.
+    async fn with_token(
+        &self,
+        mut place: Place<'_>,
+        system: &System,
+        oauth: &Arc<OAuth2>,
+        sending: &Sending<'_>,
+    ) -> Result<Reply, SendError> {
+        let mut used = oauth::header(self, system, oauth, None, sending.deadline).await?;
+        place.auth = used.as_ref().map(|used| used.header.clone());
+        let mut reply = self.once(&place, sending).await?;
+        if reply.status == 401 {
+            // Refused for its token, so nothing was done.
+            let newer = oauth::header(self, system, oauth, used.as_ref(), sending.deadline).await;
+            if let Ok(Some(newer)) = newer {
+                place.auth = Some(newer.header.clone());
+                used = Some(newer);
+                reply = self.once(&place, sending).await?;
+            }
+        }
+        if reply.status != 401
+            && let Some(used) = &used
+        {
+            oauth::worked(self, system, oauth, used);
+        }
+        Ok(reply)
+    }
+
+    /// One request with the credentials that it has.
+    async fn once(&self, place: &Place<'_>, sending: &Sending<'_>) -> Result<Reply, SendError> {
         let secrets = match (&place.system, &place.auth) {
             (None, _) => Secrets::of_url(&place.url),
             (Some(_), Some(header)) => Secrets::of_header(header),
             (Some(_), None) => Secrets::default(),
         };
-        let ready = self.prepare(&place, request, key_header)?;
-        let mut reply = exchange(ready, deadline, timeout, cap).await?;
+        let ready = self.prepare(place, sending.request, sending.key_header)?;
+        let mut reply = exchange(ready, sending.deadline, sending.timeout, sending.cap).await?;
         // The answer will be stored and shown, whatever it repeats of the request.
         reply.body = secrets.hide(reply.body);
         secrets.hide_in(&mut reply.headers);
@@ -214,6 +268,40 @@ impl Outbound {
             self.budget(&system.name).left(left, reset);
         }
         Ok(reply)
+    }
+
+    /// One request to a token endpoint: no system's headers, credentials or budget, and nothing taken out of the answer.
+    pub(super) async fn ask(
+        &self,
+        private: bool,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<Reply, SendError> {
+        let url = Url::parse(&request.url)
+            .map_err(|_| SendError::before(Fault::Invalid, "token_url is no URL"))?;
+        let place = Place {
+            url,
+            private,
+            auth: None,
+            system: None,
+        };
+        let ready = self.prepare(&place, request, "")?;
+        exchange(ready, Instant::now() + timeout, timeout, READ_CAP).await
+    }
+
+    /// The tokens that this process knows.
+    pub(super) fn tokens(&self) -> &oauth::Tokens {
+        &self.0.tokens
+    }
+
+    /// A secret's text.
+    pub(super) fn secret(&self, reference: &SecretRef) -> Result<String, String> {
+        self.0.keyring.text(reference)
+    }
+
+    /// The database, beside which tokens are kept.
+    pub(super) fn database(&self) -> PathBuf {
+        self.0.live.borrow().config.site.database.clone()
     }
 
     fn prepare(
@@ -316,10 +404,15 @@ impl Outbound {
                     .ok_or_else(|| invalid(format!("no system is called {name}")))?;
                 let url = Url::parse(&request.url)
                     .map_err(|error| invalid(format!("the URL cannot be read: {error}")))?;
+                let auth = match &system.auth {
+                    // A token is waited for, if need be.
+                    Auth::OAuth2(_) => None,
+                    fixed => self.0.keyring.header(name, fixed).map_err(secret)?,
+                };
                 Ok(Place {
                     url,
                     private: system.private,
-                    auth: self.0.keyring.header(name, &system.auth).map_err(secret)?,
+                    auth,
                     system: Some(system),
                 })
             }
@@ -344,6 +437,16 @@ impl Outbound {
     }
 }
 
+/// What is sent, and how much time and room its answer has.
+struct Sending<'a> {
+    request: &'a Request,
+    key_header: &'a str,
+    deadline: Instant,
+    /// The span that ends with `deadline`, for words.
+    timeout: Duration,
+    cap: usize,
+}
+
 /// Where a request goes, by the configuration in force.
 struct Place<'a> {
     url: Url,
@@ -353,6 +456,17 @@ struct Place<'a> {
     auth: Option<AuthHeader>,
     /// The system; none for a channel, whose URL is the secret.
     system: Option<&'a System>,
+}
+
+impl<'a> Place<'a> {
+    /// Its system and how that hands out tokens, if it does.
+    fn oauth(&self) -> Option<(&'a System, &'a Arc<OAuth2>)> {
+        let system = self.system?;
+        match &system.auth {
+            Auth::OAuth2(oauth) => Some((system, oauth)),
+            _ => None,
+        }
+    }
 }
 
 fn client(private: bool) -> Result<Client, String> {

@@ -31,6 +31,12 @@ impl Secrets {
         Self::of([credential.to_vec()], SHORTEST)
     }
 
+    /// Texts that are secrets.
+    pub(super) fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let texts = texts.into_iter().map(|text| text.as_bytes().to_vec());
+        Self::of(texts, SHORTEST)
+    }
+
     /// A URL that is itself a secret: its path and query as they stand, and each longer part of them, since an answer may
     /// write the slashes in between in its own way.
     pub(super) fn of_url(url: &Url) -> Self {

@@ -47,7 +47,7 @@ fn request(url: &str, body: &str) -> Request {
 }
 
 /// A file that only we can read.
-fn secret_file(text: &str) -> (tempfile::TempDir, PathBuf) {
+pub(super) fn secret_file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("secret");
     std::fs::write(&file, text).expect("write");
@@ -72,7 +72,7 @@ async fn recording(answer: &'static str) -> (SocketAddr, mpsc::UnboundedReceiver
 }
 
 /// A server that treats each connection with `serve`; counts them.
-async fn server<F, Fut>(serve: F) -> (SocketAddr, Arc<AtomicUsize>)
+pub(super) async fn server<F, Fut>(serve: F) -> (SocketAddr, Arc<AtomicUsize>)
 where
     F: Fn(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -91,7 +91,7 @@ where
 }
 
 /// Reads one request with a small body: its head and body as text.
-async fn read(stream: &mut TcpStream) -> String {
+pub(super) async fn read(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
