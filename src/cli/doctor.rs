@@ -11,6 +11,7 @@ use super::context::Context;
 use super::out;
 use crate::config::model::Config;
 use crate::config::secret;
+use crate::http::oauth::health;
 use crate::store::Reader;
 use crate::store::view::{Lock, WorkerRow};
 use crate::time::{Clock, Timestamp, short};
@@ -132,6 +133,7 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
         ),
     ));
     findings.extend(secrets(config));
+    findings.extend(tokens(config, now));
     findings.push(disk(config));
     if !database.exists() {
         findings.push(fine(
@@ -195,6 +197,20 @@ fn secrets(config: &Config) -> Vec<Finding> {
     } else {
         wrong
     }
+}
+
+/// What systems have handed out: does anybody have to log in before long?
+fn tokens(config: &Config, now: Timestamp) -> Vec<Finding> {
+    let finding = |health: health::Health| {
+        let found = format!("{}: {}", health.system, Visible::of(&health.words));
+        let next = "see it with `midwatch probe`; `midwatch login` gets new tokens";
+        match health.level {
+            health::Level::Ok => fine("tokens", found),
+            health::Level::Warn => bad("tokens", Level::Warning, found, next),
+            health::Level::Bad => bad("tokens", Level::Critical, found, next),
+        }
+    };
+    health::all(config, now).into_iter().map(finding).collect()
 }
 
 fn disk(config: &Config) -> Finding {

@@ -30,9 +30,11 @@ mod golive;
 mod hidden;
 mod hook;
 mod init;
+mod login;
 mod out;
 mod pause;
 mod preset;
+mod probe;
 mod proxy;
 mod reconcile;
 mod reload;
@@ -54,7 +56,7 @@ mod worker;
 pub const OK: u8 = 0;
 /// Refused or failed; for `status` and `doctor` a warning.
 pub const FAILED: u8 = 1;
-/// For `status`, `doctor` and `reconcile`: critical. (clap's code for a senseless command line, too.)
+/// For `status`, `doctor`, `probe` and `reconcile`: critical. (clap's code for a senseless command line, too.)
 pub const CRITICAL: u8 = 2;
 /// `status` could not be read.
 pub const UNREADABLE: u8 = 3;
@@ -62,8 +64,8 @@ pub const UNREADABLE: u8 = 3;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (status, doctor: all is well)
-  1  refused or failed, the standard error says why and what to do (status, doctor: a warning)
-  2  the command line makes no sense (status, doctor, reconcile: critical; demo: an event is missing)
+  1  refused or failed, the standard error says why and what to do (status, doctor, probe: a warning)
+  2  the command line makes no sense (status, doctor, reconcile, probe: critical; demo: an event is missing)
   3  status could not be read
 
 Environment:
@@ -114,6 +116,8 @@ enum Command {
     Worker(worker::Args),
     Demo(demo::Args),
     Init(init::Args),
+    Login(login::Args),
+    Probe(probe::Args),
     Check(check::Args),
     Preset(preset::Args),
     Reload(reload::Args),
@@ -188,6 +192,8 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Worker(args)) => worker::run(args, context).await,
         Some(Command::Demo(args)) => demo::run(args, context).await,
         Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Probe(args)) => probe::run(args, context).await,
+        Some(Command::Login(args)) => login::run(&args, context).await,
         Some(Command::Check(args)) => check::run(&args, context),
         Some(Command::Preset(args)) => preset::run(&args),
         Some(Command::Reload(args)) => reload::run(args, context).await,

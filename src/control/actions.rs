@@ -32,6 +32,7 @@ mod check;
 mod golive;
 mod mapped;
 mod preview;
+mod probe;
 mod secret;
 mod set;
 
@@ -381,7 +382,7 @@ impl Actions {
                 sides,
                 dry_run,
             } => Box::pin(self.adopt(&kind, &sides, dry_run, &actor)).await,
-            Action::Probe { .. } => Err(refused("this midwatch cannot do that yet")),
+            Action::Probe { system } => Box::pin(self.probe(&system, &actor)).await,
             Action::Reload => {
                 let (reply, answer) = oneshot::channel();
                 let changed = self.ask(Order::Reload(reply), answer).await??;

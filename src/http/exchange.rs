@@ -118,7 +118,7 @@ impl From<Collected> for Bytes {
 }
 
 /// Why a request brought no status.
-fn failure(error: &reqwest::Error, stage: Stage) -> SendError {
+pub(super) fn failure(error: &reqwest::Error, stage: Stage) -> SendError {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {

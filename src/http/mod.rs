@@ -3,6 +3,7 @@
 pub mod address;
 mod auth;
 mod body;
+mod certificate;
 mod exchange;
 pub mod guard;
 pub mod join;
@@ -15,7 +16,7 @@ mod redact;
 pub mod reply;
 mod sign;
 
-pub use outbound::{Outbound, READ_CAP, Target};
+pub use outbound::{Outbound, READ_CAP, Reached, Target};
 pub use reply::{Fault, Reply, SendError, Stage};
 
 #[cfg(test)]

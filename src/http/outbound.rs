@@ -5,28 +5,29 @@
 //! (`call`) and by reconciliation (`get`).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, ClientBuilder, Method, Url};
 use tokio::time::Instant;
 
 use super::auth::{AuthHeader, Keyring};
 use super::body::Tracked;
-use super::exchange::{Ready, describe, exchange};
+use super::exchange::{Ready, describe, exchange, failure};
 use super::guard::{self, Resolver};
 use super::join::join;
 use super::redact::Secrets;
-use super::reply::{Fault, Reply, SendError};
-use super::{limits, oauth, sign};
+use super::reply::{Fault, Reply, SendError, Stage};
+use super::{certificate, limits, oauth, sign};
 use crate::config::live::{Live, Runtime};
 use crate::config::model::{Auth, OAuth2, SecretRef, System};
 use crate::queue::budget::Budget;
 use crate::queue::model::Request;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp, short};
 
 /// The most that is read of the answer to a delivery.
 pub const READ_CAP: usize = 64 << 10;
@@ -46,6 +47,19 @@ pub enum Target<'a> {
     System(&'a str),
     /// A channel (`kind:name`); its URL is a secret and replaces the request's.
     Channel(&'a str),
+}
+
+/// What a system says of itself to somebody without credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// From resolving its name to the head of its answer.
+    pub took: Duration,
+    /// It was `https://`, and the certificate was good.
+    pub is_tls: bool,
+    /// When that expires, where it could be read.
+    pub certificate_until: Option<Timestamp>,
+    /// The time, by its own clock.
+    pub date: Option<Timestamp>,
 }
 
 /// The outbound client. Cheap to clone; all clones share connections, budgets and secrets.
@@ -289,6 +303,75 @@ impl Outbound {
         exchange(ready, Instant::now() + timeout, timeout, READ_CAP).await
     }
 
+    /// The addresses that a system's name leads to, all of them allowed.
+    pub async fn addresses(
+        &self,
+        system: &str,
+        timeout: Duration,
+    ) -> Result<Vec<IpAddr>, SendError> {
+        let (url, private) = self.where_is(system)?;
+        let host = url.host_str().unwrap_or_default();
+        let name = (
+            host.trim_matches(['[', ']']),
+            url.port_or_known_default().unwrap_or(443),
+        );
+        let failed = |text: String| SendError::before(Fault::Connect, text);
+        let found = tokio::time::timeout(timeout, tokio::net::lookup_host(name))
+            .await
+            .map_err(|_| failed(format!("no answer about {host} within {}", short(timeout))))?
+            .map_err(|error| failed(format!("{host} cannot be resolved: {error}")))?;
+        let mut addresses: Vec<IpAddr> = found.map(|found| found.ip()).collect();
+        addresses.dedup();
+        for address in &addresses {
+            guard::check(*address, private)
+                .map_err(|error| SendError::before(Fault::Address, error.to_string()))?;
+        }
+        Ok(addresses)
+    }
+
+    /// Connects to a system anew and asks for nothing but a head, without credentials: is somebody there, and what does
+    /// its certificate say? Any status is an answer.
+    pub async fn reach(&self, system: &str, timeout: Duration) -> Result<Reached, SendError> {
+        let (url, private) = self.where_is(system)?;
+        guard::check_literal(&url, private)
+            .map_err(|error| SendError::before(Fault::Address, error.to_string()))?;
+        let invalid = |text: String| SendError::before(Fault::Invalid, text);
+        // A client of its own: a connection that is open already would say nothing of the next one.
+        let client = tokio::task::spawn_blocking(move || built(builder(private).tls_info(true)))
+            .await
+            .map_err(|_| invalid("the HTTP client could not be made".to_owned()))?
+            .map_err(invalid)?;
+        let is_tls = url.scheme() == "https";
+        let start = Instant::now();
+        let sent = client.head(url).send();
+        let response = tokio::time::timeout(timeout, sent).await.map_err(|_| {
+            let text = format!("no answer within {}", short(timeout));
+            SendError::before(Fault::Timeout, text)
+        })?;
+        let response = response.map_err(|error| failure(&error, Stage::Before))?;
+        let info = response.extensions().get::<reqwest::tls::TlsInfo>();
+        let certificate = info.and_then(reqwest::tls::TlsInfo::peer_certificate);
+        let certificate_until = certificate.and_then(certificate::expires);
+        let reply = Reply {
+            headers: response.headers().clone(),
+            ..Reply::default()
+        };
+        Ok(Reached {
+            took: start.elapsed(),
+            is_tls,
+            certificate_until,
+            date: reply.date(),
+        })
+    }
+
+    /// Where a system is, and whether private addresses are meant.
+    fn where_is(&self, system: &str) -> Result<(Url, bool), SendError> {
+        let url = self.base(system)?;
+        let runtime = self.0.live.borrow();
+        let found = runtime.config.systems.get(system);
+        Ok((url, found.is_some_and(|system| system.private)))
+    }
+
     /// The tokens that this process knows.
     pub(super) fn tokens(&self) -> &oauth::Tokens {
         &self.0.tokens
@@ -470,6 +553,10 @@ impl<'a> Place<'a> {
 }
 
 fn client(private: bool) -> Result<Client, String> {
+    built(builder(private))
+}
+
+fn builder(private: bool) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("midwatch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -481,8 +568,11 @@ fn client(private: bool) -> Result<Client, String> {
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(64)
         .tcp_nodelay(true)
-        .build()
-        .map_err(|error| format!("the HTTP client could not be made: {}", describe(&error)))
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, String> {
+    let made = builder.build();
+    made.map_err(|error| format!("the HTTP client could not be made: {}", describe(&error)))
 }
 
 fn set(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SendError> {

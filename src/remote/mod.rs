@@ -7,6 +7,7 @@ mod judge;
 pub mod list;
 mod pages;
 mod prepaid;
+pub mod probe;
 #[cfg(test)]
 mod tests;
 

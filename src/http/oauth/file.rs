@@ -60,6 +60,7 @@ pub(super) struct Stamp(u64, i64, i64, u64);
 /// The token file of one system.
 #[derive(Debug, Clone)]
 pub(super) struct TokenFile {
+    database: PathBuf,
     folder: PathBuf,
     file: PathBuf,
 }
@@ -75,6 +76,7 @@ impl TokenFile {
         folder.push(".tokens");
         let folder = PathBuf::from(folder);
         Self {
+            database: database.to_owned(),
             file: folder.join(format!("{system}.json")),
             folder,
         }
@@ -128,6 +130,7 @@ impl TokenFile {
             .truncate(false)
             .mode(0o600)
             .open(self.file.with_extension("lock"))?;
+        self.hand_over(&file)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -147,6 +150,7 @@ impl TokenFile {
             .open(&beside)?;
         // A leftover of a crash keeps the mode that someone may have given it.
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        self.hand_over(&file)?;
         file.write_all(&text)?;
         cut.at(Step::Written)?;
         file.sync_all()?;
@@ -155,6 +159,18 @@ impl TokenFile {
         cut.at(Step::Renamed)?;
         File::open(&self.folder)?.sync_all()?;
         cut.at(Step::Kept)
+    }
+
+    /// What root makes (a login through sudo) belongs to the database's owner, whose worker has to read it.
+    fn hand_over(&self, file: &File) -> io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        match std::fs::metadata(&self.database) {
+            Ok(owner) => std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())),
+            // There is none yet: whoever makes it is not known.
+            Err(_) => Ok(()),
+        }
     }
 
     fn make_folder(&self) -> io::Result<()> {
@@ -166,6 +182,7 @@ impl TokenFile {
                     .folder
                     .parent()
                     .filter(|parent| !parent.as_os_str().is_empty());
+                self.hand_over(&File::open(&self.folder)?)?;
                 File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -221,5 +238,23 @@ mod tests {
             !format!("{error} {error:?}").contains("r3fresh"),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_databases_owner() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("m.db");
+        std::fs::write(&database, "").unwrap();
+        std::os::unix::fs::chown(&database, Some(4321), Some(4321)).unwrap();
+        let file = TokenFile::of(&database, "crm");
+        let lock = file.try_lock().unwrap().expect("free");
+        file.write(&Stored::default(), &lock, &Cut::default())
+            .unwrap();
+        for path in [&file.file, &file.folder, &file.file.with_extension("lock")] {
+            assert_eq!(std::fs::metadata(path).unwrap().uid(), 4321, "{path:?}");
+        }
     }
 }
