@@ -1,10 +1,11 @@
 //! Listings: all records of a type, or those that changed since a time, page by page, each page one request within the
 //! system's budget. A listing that ended without an error was whole. It can be resumed from the address of its next page.
 //!
-//! It never leaves the system's own origin, never asks for one page twice, and ends after a fixed number of pages: a vendor
-//! that pages in circles must not keep it for ever. Polling and adoption call it.
+//! It never leaves the system's own origin, never asks for one page twice, and ends after a fixed number of pages (fewer, where
+//! nothing is on them): a vendor that pages in circles must not keep it for ever. Polling and adoption call it.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const READ_CAP: usize = 16 << 20;
 /// Pages of one listing.
 const MOST_PAGES: usize = 100_000;
+/// Pages without a record in a row: some vendors page first and leave out afterwards what does not match.
+const MOST_EMPTY: usize = 1_000;
 /// How often a page that the system throttles is asked for.
 const TRIES: usize = 4;
 
@@ -43,6 +46,9 @@ pub enum ListError {
     /// The page is larger than is read.
     #[error("a page is larger than {} MiB", READ_CAP >> 20)]
     TooLong,
+    /// The page ended before its end.
+    #[error("the page broke off after {0} bytes")]
+    Cut(usize),
     /// The answer is no JSON.
     #[error("the answer is no JSON: {0}")]
     NotJson(JsonError),
@@ -55,9 +61,15 @@ pub enum ListError {
     /// The next page is one that was listed before.
     #[error("it pages in circles: the next page is one that was listed before")]
     Circle,
+    /// The page has the records of the one before: it does not heed what page it is asked for.
+    #[error("it pages in circles: a page has the same records as the one before")]
+    Same,
     /// It goes on for too long.
-    #[error("it has more than {MOST_PAGES} pages")]
-    Endless,
+    #[error("it has more than {0} pages")]
+    Endless(usize),
+    /// It goes on, but there is nothing.
+    #[error("it has more than {0} empty pages in a row")]
+    Empty(usize),
 }
 
 /// One page.
@@ -81,6 +93,12 @@ pub struct Pages {
     request: Request,
     next: Option<Url>,
     seen: HashSet<String>,
+    /// A hash of the last page's records; none if it had none.
+    last: Option<u64>,
+    /// Empty pages in a row so far.
+    empty: usize,
+    /// See [`MOST_PAGES`] and [`MOST_EMPTY`].
+    pub(super) most: (usize, usize),
 }
 
 impl Remote {
@@ -128,6 +146,9 @@ impl Remote {
             request,
             next: Some(next),
             seen: HashSet::new(),
+            last: None,
+            empty: 0,
+            most: (MOST_PAGES, MOST_EMPTY),
         })
     }
 }
@@ -139,8 +160,9 @@ impl Pages {
         let Some(url) = self.next.take() else {
             return Ok(None);
         };
-        if self.seen.len() == MOST_PAGES {
-            return Err(ListError::Endless);
+        let (most, most_empty) = self.most;
+        if self.seen.len() == most {
+            return Err(ListError::Endless(most));
         }
         if !self.seen.insert(url.as_str().to_owned()) {
             return Err(ListError::Circle);
@@ -156,6 +178,7 @@ impl Pages {
                     .unwrap_or(Node::Null)
             })
             .collect();
+        self.progressed(&records, most_empty)?;
         let seen = Seen {
             url: &url,
             reply: &reply,
@@ -170,6 +193,29 @@ impl Pages {
         }))
     }
 
+    /// A page has to bring something new, sooner or later.
+    fn progressed(&mut self, records: &[Node], most_empty: usize) -> Result<(), ListError> {
+        if records.is_empty() {
+            self.last = None;
+            self.empty += 1;
+            return if self.empty > most_empty {
+                Err(ListError::Empty(most_empty))
+            } else {
+                Ok(())
+            };
+        }
+        self.empty = 0;
+        let mut hasher = DefaultHasher::new();
+        for record in records {
+            record.to_json().hash(&mut hasher);
+        }
+        let hash = hasher.finish();
+        if self.last.replace(hash) == Some(hash) {
+            return Err(ListError::Same);
+        }
+        Ok(())
+    }
+
     /// Asks for the page, again after a while where the system throttles: a long listing must not fail for that.
     async fn ask(&self) -> Result<Reply, ListError> {
         let budget = self.outbound.budget(&self.system);
@@ -180,6 +226,9 @@ impl Pages {
                 .call(&self.system, &self.request, TIMEOUT, READ_CAP)
                 .await?;
             match reply.status {
+                200..=299 if reply.truncated && reply.body.len() < READ_CAP => {
+                    return Err(ListError::Cut(reply.body.len()));
+                }
                 200..=299 if reply.truncated => return Err(ListError::TooLong),
                 200..=299 => return Ok(reply),
                 429 if attempt < TRIES => {

@@ -6,6 +6,8 @@
 mod judge;
 pub mod list;
 mod pages;
+#[cfg(test)]
+mod pages_tests;
 mod prepaid;
 pub mod probe;
 #[cfg(test)]

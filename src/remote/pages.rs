@@ -21,6 +21,9 @@ pub enum PagingError {
     /// The last record has no id to go on from.
     #[error("the last record of the page has no id at `{0}`, from which the next page begins")]
     NoId(String),
+    /// It says that there is more, and does not say where.
+    #[error("it says that there is more, but not where")]
+    Nowhere,
 }
 
 /// A page as it came.
@@ -40,26 +43,32 @@ pub(super) fn next(paging: &Paging, seen: &Seen<'_>) -> Result<Option<Url>, Pagi
         let found = seen.answer.pointer(at).and_then(Node::plain)?;
         Some(found).filter(|text| !text.trim().is_empty())
     };
-    let ended = |more: &Option<String>| {
+    let says = |more: &Option<String>, word: bool| {
         more.as_deref()
-            .is_some_and(|at| seen.answer.pointer(at) == Some(&Node::Bool(false)))
+            .is_some_and(|at| seen.answer.pointer(at) == Some(&Node::Bool(word)))
     };
     match paging {
         Paging::Link => link::next(&seen.reply.headers)
             .map(|target| joined(seen.url, target))
             .transpose(),
         Paging::NextUrl(at) => text(at).map(|target| joined(seen.url, target)).transpose(),
-        Paging::Cursor { at, param, more } if !ended(more) => {
-            Ok(text(at).map(|cursor| with(seen.url, param, cursor)))
-        }
+        Paging::Cursor { at, param, more } if !says(more, false) => match text(at) {
+            Some(cursor) => Ok(Some(with(seen.url, param, cursor))),
+            None if says(more, true) => Err(PagingError::Nowhere),
+            None => Ok(None),
+        },
         Paging::CursorHeader { header, param } => Ok(seen
             .reply
             .header(header)
             .filter(|cursor| !cursor.trim().is_empty())
             .map(|cursor| with(seen.url, param, cursor))),
-        Paging::LastId { param, more } if !ended(more) => {
+        Paging::LastId { param, more } if !says(more, false) => {
             let Some(last) = seen.items.last() else {
-                return Ok(None);
+                return if says(more, true) {
+                    Err(PagingError::Nowhere)
+                } else {
+                    Ok(None)
+                };
             };
             let at = seen.id_at.unwrap_or_default();
             let id = last.pointer(at).and_then(Node::plain);
@@ -73,19 +82,25 @@ pub(super) fn next(paging: &Paging, seen: &Seen<'_>) -> Result<Option<Url>, Pagi
             size,
             total_header,
         } => {
-            let page = number(seen.url, param).unwrap_or(u64::from(*first));
+            let first = u64::from(*first);
+            let page = number(seen.url, param).unwrap_or(first);
             let total = total_header
                 .as_deref()
                 .and_then(|name| seen.reply.header(name)?.trim().parse::<u64>().ok());
             let is_last = match total {
-                // The vendor knows: it may leave records out of a page that we may not see.
-                Some(total) => page + 1 >= total + u64::from(*first),
-                None => seen.items.len() < *size as usize,
+                // The vendor knows: it may leave records out of a page that we may not see. But a page after the last
+                // that has records is none that it knows of.
+                Some(total) if seen.items.is_empty() || page < total.saturating_add(first) => {
+                    page.saturating_add(1) >= total.saturating_add(first)
+                }
+                _ => seen.items.len() < *size as usize,
             };
-            Ok((!is_last).then(|| with(seen.url, param, &(page + 1).to_string())))
+            let next = page.saturating_add(1).to_string();
+            Ok((!is_last).then(|| with(seen.url, param, &next)))
         }
         Paging::Offset { param, size } => {
-            let offset = number(seen.url, param).unwrap_or(0) + u64::from(*size);
+            let offset = number(seen.url, param).unwrap_or(0);
+            let offset = offset.saturating_add(u64::from(*size));
             let is_last = seen.items.len() < *size as usize;
             Ok((!is_last).then(|| with(seen.url, param, &offset.to_string())))
         }
@@ -104,12 +119,16 @@ pub(super) fn first(paging: &Paging, url: Url) -> Url {
 
 /// A target that an answer names, on the same origin.
 pub(super) fn joined(url: &Url, target: &str) -> Result<Url, PagingError> {
-    let next = url.join(target).map_err(|_| PagingError::Address)?;
-    if next.origin() == url.origin() {
-        Ok(next)
-    } else {
-        Err(PagingError::Elsewhere)
+    let mut next = url.join(target).map_err(|_| PagingError::Address)?;
+    if next.origin() != url.origin() {
+        return Err(PagingError::Elsewhere);
     }
+    // Credentials in it would be another's; a fragment makes no other page.
+    if next.username() != url.username() || next.password() != url.password() {
+        return Err(PagingError::Address);
+    }
+    next.set_fragment(None);
+    Ok(next)
 }
 
 /// The number of a query parameter.
@@ -241,7 +260,7 @@ mod tests {
             ),
             (&cursor, "/l", r#"{"next":7}"#, none, Some("/l?p=7")),
             (&cursor, "/l", r#"{"next":"x","more":false}"#, none, None),
-            (&cursor, "/l", r#"{"next":null,"more":true}"#, none, None),
+            (&cursor, "/l", r#"{"next":null}"#, none, None),
             (
                 &header,
                 "/l",
@@ -315,6 +334,21 @@ mod tests {
                 none,
                 Some("/l?p=2"),
             ),
+            // It names no page that has records, and yet has some: the size decides.
+            (
+                &page(true),
+                "/l?p=1",
+                r#"{"a":[{},{}]}"#,
+                &[("x-pages", "0")][..],
+                Some("/l?p=2"),
+            ),
+            (
+                &page(true),
+                "/l?p=2",
+                r#"{"a":[{}]}"#,
+                &[("x-pages", "18446744073709551615")][..],
+                Some("/l?p=3"),
+            ),
             (&offset, "/l", r#"{"a":[{},{}]}"#, none, Some("/l?p=2")),
             (&offset, "/l?p=2", r#"{"a":[{},{}]}"#, none, Some("/l?p=4")),
             (&offset, "/l?p=4", r#"{"a":[{}]}"#, none, None),
@@ -336,6 +370,7 @@ mod tests {
             (r#"{"n":"//evil.example/l"}"#, PagingError::Elsewhere),
             (r#"{"n":"http://x.example/l"}"#, PagingError::Elsewhere),
             (r#"{"n":"https://[/l"}"#, PagingError::Address),
+            (r#"{"n":"https://me:pw@x.example/l"}"#, PagingError::Address),
         ] {
             assert_eq!(goes_on(&next, "/l", text, &[]), Err(expected), "{text}");
         }
@@ -345,6 +380,30 @@ mod tests {
         };
         let error = goes_on(&last, "/l", r#"{"a":[{}]}"#, &[]);
         assert_eq!(error, Err(PagingError::NoId("/id".to_owned())));
+        let fragment = goes_on(&next, "/l", r#"{"n":"/l#2"}"#, &[]);
+        assert_eq!(fragment, Ok(Some("/l".to_owned())), "no page of its own");
+    }
+
+    #[test]
+    fn a_listing_that_has_more_nowhere_has_not_ended() {
+        let more = Some("/more".to_owned());
+        let cursor = Paging::Cursor {
+            at: "/next".to_owned(),
+            param: "p".to_owned(),
+            more: more.clone(),
+        };
+        let last_id = Paging::LastId {
+            param: "p".to_owned(),
+            more,
+        };
+        for (paging, text) in [
+            (&cursor, r#"{"next":null,"more":true}"#),
+            (&cursor, r#"{"next":"","more":true}"#),
+            (&last_id, r#"{"a":[],"more":true}"#),
+        ] {
+            let found = goes_on(paging, "/l", text, &[]);
+            assert_eq!(found, Err(PagingError::Nowhere), "{text}");
+        }
     }
 
     #[test]
