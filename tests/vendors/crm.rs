@@ -1,5 +1,6 @@
 //! WooCommerce to HubSpot: orders become deals, whoever orders becomes a contact, and each is there once whatever happens.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ needs = ["contact"]
 "#;
 
 /// What the shop's engineer writes.
-fn config(shop: &Server, crm: &Server, auth: &str, more: &str) -> String {
+pub fn config(shop: &Server, crm: &Server, auth: &str, more: &str) -> String {
     format!(
         r#"
 [systems.shop]
@@ -51,14 +52,14 @@ fields.status = {{ at = "/properties/dealstage", values = {{ processing = "paid_
 
 const BEARER: &str = "{ bearer = \"file:hubspot_token\" }";
 
-struct Town {
-    website: Arc<Website>,
-    crm: Arc<Crm>,
-    servers: [Server; 2],
+pub struct Town {
+    pub website: Arc<Website>,
+    pub crm: Arc<Crm>,
+    pub servers: [Server; 2],
 }
 
 impl Town {
-    async fn new(crm: Crm) -> Self {
+    pub async fn new(crm: Crm) -> Self {
         let (website, crm) = (Arc::new(Website::default()), Arc::new(crm));
         let servers = [stand_in(website.clone()).await, stand_in(crm.clone()).await];
         Self {
@@ -72,21 +73,31 @@ impl Town {
         self.work_as(BEARER, more).await
     }
 
-    async fn work_as(&self, auth: &str, more: &str) -> Place {
+    pub async fn work_as(&self, auth: &str, more: &str) -> Place {
         let place = Place::open(&config(&self.servers[0], &self.servers[1], auth, more)).await;
+        self.call(place.door());
+        place
+    }
+
+    /// The website's webhooks call this front door.
+    pub fn call(&self, door: SocketAddr) {
         for (id, topic) in [
             ("1", "order.created"),
             ("2", "order.updated"),
             ("3", "customer.created"),
         ] {
-            let address = format!("http://{}/hooks/shop", place.door());
-            self.website.hooks().add(id, topic, &address);
+            let address = format!("http://{door}/hooks/shop");
+            let hooks = self.website.hooks();
+            if hooks.all().iter().any(|hook| hook.id == id) {
+                hooks.move_to(id, &address);
+            } else {
+                hooks.add(id, topic, &address);
+            }
         }
-        place
     }
 
     /// Someone buys a gift card; the webhook tells.
-    async fn sell(&self, number: u64, email: &str) {
+    pub async fn sell(&self, number: u64, email: &str) {
         let order = Order::gift(number, email, now());
         let told = order.json();
         self.website.take(order);

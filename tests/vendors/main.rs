@@ -3,6 +3,7 @@
 
 mod crm;
 mod lists;
+mod oauth;
 mod others;
 mod payments;
 mod place;

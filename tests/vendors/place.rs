@@ -120,6 +120,11 @@ impl Place {
         self.worker.addr()
     }
 
+    /// The configuration as it is in force.
+    pub fn config(&self) -> Arc<config::model::Config> {
+        self.worker.live().borrow().config.clone()
+    }
+
     /// What the front door answers to a webhook.
     pub async fn hook(&self, system: &str, headers: &[(&str, String)], body: &str) -> u16 {
         let body = Bytes::copy_from_slice(body.as_bytes());

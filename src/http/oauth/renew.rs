@@ -21,7 +21,7 @@ use crate::http::auth::AuthHeader;
 use crate::http::outbound::Outbound;
 use crate::http::redact::Secrets;
 use crate::http::reply::{Fault, SendError};
-use crate::time::{Clock, short};
+use crate::time::{Clock, Timestamp, short};
 use crate::visible::Visible;
 
 /// How long a token endpoint may take.
@@ -30,9 +30,14 @@ const ENDPOINT: Duration = Duration::from_secs(15);
 const LOCKED: Duration = Duration::from_secs(20);
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(25);
-/// After a renewal that failed, the next request that needs one fails in the same way until then.
+/// After a renewal that was refused, the next request that needs one fails in the same way until then.
 const PAUSE: Duration = Duration::from_secs(30);
-/// A token so young that is refused is not the reason for the refusal.
+/// The same after the first that may go better the next time; each time twice as long as before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// And at most so long: deliveries wait for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A token so young that is refused is not the reason for the refusal; nor is one in the first half of a life that is
+/// shorter still.
 const YOUNG: Duration = Duration::from_secs(30);
 
 /// The tokens of all systems, as this process knows them.
@@ -65,6 +70,8 @@ struct Gate {
 
 struct Failed {
     at: Instant,
+    /// How long nothing more is asked.
+    pause: Duration,
     /// What was on disk and what we are: with anything else it is worth another try.
     of: (Option<Stamp>, String),
     error: SendError,
@@ -237,6 +244,7 @@ pub async fn redeem(
             .as_deref()
             .map(|at| ("redirect_uri", at)),
     );
+    let asked = Clock::System.now();
     let granted =
         errand
             .ask(&pairs, &[code, verifier])
@@ -245,7 +253,7 @@ pub async fn redeem(
                 Refusal::Grant(words) | Refusal::Final(words) => secret(errand.said(&words)),
                 Refusal::Later(words) => SendError::before(Fault::Connect, errand.said(&words)),
             })?;
-    let next = errand.blank().after(granted, None, Clock::System.now());
+    let next = errand.blank().after(granted, None, asked);
     errand
         .keep(next, lock)
         .await
@@ -338,8 +346,10 @@ impl Errand {
     /// The refused token has only just been obtained.
     fn is_young(stored: &Stored, refused: Option<&str>) -> bool {
         stored.access.as_ref().is_some_and(|access| {
+            let half = |until: Timestamp| until.since(access.obtained) / 2;
+            let young = access.until.map_or(YOUNG, |until| half(until).min(YOUNG));
             Some(access.token.as_str()) == refused
-                && Clock::System.now().since(access.obtained) < YOUNG
+                && Clock::System.now().since(access.obtained) < young
         })
     }
 
@@ -370,15 +380,21 @@ impl Errand {
         }
         let of = |errand: &Self| (errand.file.stamp(), errand.client.proof());
         if let Some(failed) = &gate.failed
-            && failed.at.elapsed() < PAUSE
+            && failed.at.elapsed() < failed.pause
             && failed.of == of(&self)
             && gate.unsaved.is_none()
         {
             return Err(failed.error.clone());
         }
+        let before = gate.failed.as_ref().map(|failed| failed.pause);
         let result = self.renew_now(&mut gate, &stored, lock).await;
         gate.failed = result.as_ref().err().map(|error| Failed {
             at: Instant::now(),
+            pause: match (error.fault, before) {
+                (Fault::Secret, _) => PAUSE,
+                (_, Some(before)) => (before * 2).min(LONGEST_PAUSE),
+                (_, None) => FIRST_PAUSE,
+            },
             of: of(&self),
             error: error.clone(),
         });
@@ -414,6 +430,8 @@ impl Errand {
                 // A refresh asks for what was granted; only the first request names a scope.
                 pairs.extend(self.oauth.scope.as_deref().map(|scope| ("scope", scope)));
             }
+            // A token lives from the endpoint's answer on, not from when that has arrived.
+            let asked = Clock::System.now();
             let answer = match self.ask(&pairs, used.as_deref().as_slice()).await {
                 Ok(answer) => answer,
                 Err(error) => return Err(self.note(stored, error, false, lock).await),
@@ -427,7 +445,7 @@ impl Errand {
                         proof: self.client.proof(),
                         ..stored.clone()
                     };
-                    let mut next = base.after(granted, used.as_deref(), Clock::System.now());
+                    let mut next = base.after(granted, used.as_deref(), asked);
                     if self.oauth.grant == Grant::ClientCredentials {
                         // "A refresh token SHOULD NOT be included" (RFC 6749, 4.4.3): one that is, is of no use.
                         next.refresh = None;

@@ -394,7 +394,7 @@ async fn a_process_that_is_killed_in_a_rotation_loses_no_token() {
 
 /// The process that is killed.
 #[tokio::test]
-#[ignore = "started by a_process_that_is_killed_in_a_rotation_loses_no_token"]
+#[ignore = "no test of its own: it kills itself, and runs as the child of a_process_that_is_killed_in_a_rotation_loses_no_token"]
 async fn killed() {
     let text = |name: &str| std::env::var(name).expect(name);
     let step = text("MIDWATCH_TEST_STEP");
