@@ -17,13 +17,16 @@ use tokio_util::sync::CancellationToken;
 use super::console::Look;
 use super::context::Context;
 use super::out;
+use crate::config::live::Runtime;
 use crate::config::{self, model::Config};
 use crate::console::{self, ConsoleOptions, Demo};
 use crate::control::Client;
 use crate::control::wire::PeerKind;
 use crate::control::worker::{Worker, WorkerOptions};
+use crate::http::{Outbound, oauth};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
+use crate::sandbox::oauth::CODE;
 use crate::sandbox::{Home, Options, Sandbox, Seen, Tally};
 use crate::store::view::{Counts, Severity};
 use crate::store::{Cursor, LogEntry, Reader, Store};
@@ -119,12 +122,13 @@ async fn play(args: &Args, context: &Context, home: &Home) -> anyhow::Result<Sum
             )
         })?
         .config;
+    let config = Arc::new(config);
+    log_in(&config).await?;
     let options = WorkerOptions {
         listener: Some(door),
         ..WorkerOptions::default()
     };
-    let worker = Worker::start(config.clone(), options).await?;
-    let config = Arc::new(config);
+    let worker = Worker::start((*config).clone(), options).await?;
     let (told, story) = mpsc::channel(64);
     let open = sandbox.open(worker.addr(), told);
     tokio::spawn(tell(worker.store().clone(), story, args.headless));
@@ -141,6 +145,18 @@ async fn play(args: &Args, context: &Context, home: &Home) -> anyhow::Result<Sum
         duplicates: sandbox.duplicates(),
     };
     Summary::read(&config.site.database, tally, found)
+}
+
+/// What `midwatch login` does, without a browser: the CRM's first tokens. Those after them are the worker's business.
+async fn log_in(config: &Arc<Config>) -> anyhow::Result<()> {
+    let Some(crm) = config.systems.get("crm") else {
+        return Ok(());
+    };
+    let runtime = Runtime::new(config.clone(), Vec::new());
+    let (_kept, live) = tokio::sync::watch::channel(Arc::new(runtime));
+    let verifier = "demo-verifier";
+    oauth::redeem(&Outbound::new(live), crm, CODE, verifier).await?;
+    Ok(())
 }
 
 /// Lasts until the time is up, someone quits, or a signal ends it. A hang-up ends the demo too.

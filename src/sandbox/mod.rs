@@ -40,6 +40,7 @@ pub use script::{Deed, Faults, ScriptError};
 
 use chat::Chat;
 use crm::Crm;
+use oauth::Tokens;
 use outbox::Outbox;
 use payments::Payments;
 use random::Random;
@@ -78,6 +79,9 @@ const FIRST_RUSH: usize = 6;
 /// The topic whose webhook the story disables.
 const ORDER_UPDATED: &str = "order.updated";
 
+/// How long the CRM's access tokens are good: short, so that their renewal is part of the story.
+const TOKENS: Duration = Duration::from_secs(20);
+
 /// The running stand-ins. They end with the token given to [`Sandbox::start`].
 #[derive(Debug)]
 pub struct Sandbox {
@@ -105,7 +109,8 @@ pub enum SandboxError {
 impl Sandbox {
     /// Starts the servers, well behaved and silent until [`Sandbox::open`].
     pub async fn start(options: Options, stop: CancellationToken) -> Result<Self, SandboxError> {
-        let (website, crm) = (Arc::<Website>::default(), Arc::<Crm>::default());
+        let crm = Crm::default().with_tokens(Tokens::new(TOKENS));
+        let (website, crm) = (Arc::<Website>::default(), Arc::new(crm));
         let (payments, chat) = (Arc::<Payments>::default(), Arc::<Chat>::default());
         let seed = options.seed;
         let servers = [

@@ -14,7 +14,7 @@ pub const SHOP_KEY: &str = "ck_demo_nordlys";
 pub const SHOP_SECRET: &str = "cs_demo_nordlys";
 /// Signs the website's webhooks.
 pub const SHOP_HOOK: &str = "demo-woocommerce-hook-secret";
-/// The CRM's access token.
+/// A private app's token for the CRM, beside those that it hands out.
 pub const CRM_TOKEN: &str = "pat-demo-nordlys-crm";
 /// The payment provider's restricted key.
 pub const PAYMENTS_KEY: &str = "rk_demo_nordlys";
@@ -26,7 +26,8 @@ pub const FILES: &[(&str, &str)] = &[
     ("shop_key", SHOP_KEY),
     ("shop_secret", SHOP_SECRET),
     ("shop_hook", SHOP_HOOK),
-    ("crm_token", CRM_TOKEN),
+    ("crm_client_id", super::oauth::CLIENT_ID),
+    ("crm_client_secret", super::oauth::CLIENT_SECRET),
     ("payments_key", PAYMENTS_KEY),
     ("payments_hook", PAYMENTS_HOOK),
 ];
