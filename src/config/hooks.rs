@@ -14,6 +14,8 @@ use super::suggest::{alternatives, did_you_mean};
 use super::values::DAY;
 use crate::event::expr::Kind;
 
+/// How often `watch = true` asks.
+const WATCH: Duration = Duration::from_secs(15 * 60);
 /// What may stand between braces in a recipe's `base`.
 const PLACEHOLDERS: &[&str] = &["body", "timestamp", "id", "url"];
 
@@ -34,10 +36,7 @@ pub(super) fn hooks(section: &Section<'_>, base: &Path, public_url: bool) -> Opt
         .as_ref()
         .map(|(_, mapping)| mapping_of(&event, mapping.clone()));
     let exclude = section.get("exclude").map(|value| excluded(&value));
-    let watch = section
-        .get("watch")
-        .and_then(|value| value.boolean())
-        .unwrap_or(false);
+    let watch = section.get("watch").and_then(|value| watched(&value));
     section.finish(&[]);
     let (recipe, _) = recipe?;
     Some(Hooks {
@@ -47,6 +46,14 @@ pub(super) fn hooks(section: &Section<'_>, base: &Path, public_url: bool) -> Opt
         exclude: exclude.unwrap_or_default(),
         watch,
     })
+}
+
+/// `true` for every quarter of an hour, or how often.
+fn watched(value: &Value<'_>) -> Option<Duration> {
+    if value.as_text().is_some() {
+        return value.duration(Duration::from_secs(1)..=Duration::from_hours(24));
+    }
+    value.boolean()?.then_some(WATCH)
 }
 
 /// JSON Pointers into the body.

@@ -291,8 +291,8 @@ pub struct Hooks {
     pub mapping: HookMapping,
     /// JSON Pointers into the body that do not count when two deliveries of one event are compared.
     pub exclude: Vec<String>,
-    /// Ask the vendor now and then whether its webhook is still enabled.
-    pub watch: bool,
+    /// Ask the vendor this often whether its webhook is still enabled; none: never.
+    pub watch: Option<Duration>,
 }
 
 /// A signature recipe: `hooks.recipe = "stripe"` or a table of its own.

@@ -306,7 +306,7 @@ fn check_watch(
     url: Option<&str>,
     webhooks: Option<&Webhooks>,
 ) {
-    let Some(value) = section.get("watch").filter(|_| hooks.watch) else {
+    let Some(value) = section.get("watch").filter(|_| hooks.watch.is_some()) else {
         return;
     };
     if webhooks.is_none() {

@@ -89,7 +89,12 @@ fn one(brought: &Brought, system: &System, config: &Config) -> Use {
             (Origin::Removed, _) => Some("removed"),
             (Origin::Replaced, _) => Some("replaced"),
             (_, "hooks") if system.hooks.is_none() => Some("no secrets"),
-            (_, "webhooks") if !system.hooks.as_ref().is_some_and(|hooks| hooks.watch) => {
+            (_, "webhooks")
+                if !system
+                    .hooks
+                    .as_ref()
+                    .is_some_and(|hooks| hooks.watch.is_some()) =>
+            {
                 Some("no hooks.watch")
             }
             (_, "auth") if system.auth == Auth::None => Some("no auth of yours"),

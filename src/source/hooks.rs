@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::Url;
+use tokio::time::Instant;
 
 use super::standing::{Hook, Ours, Standing, judge, news};
 use crate::config::live::Live;
@@ -18,8 +19,6 @@ use crate::store::view::SenderRow;
 use crate::store::{LogEntry, Store};
 use crate::visible::Visible;
 
-/// Between two looks.
-const EVERY: Duration = Duration::from_secs(15 * 60);
 /// Total deadline of one request.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The most that is read of an answer.
@@ -44,19 +43,38 @@ impl Hooks {
         }
     }
 
-    /// Looks at every watched system at the start, every quarter of an hour, and when the configuration changes.
+    /// Looks at every watched system at the start, as often as its configuration says, and when that changes.
     pub(super) async fn watch(mut self) {
         loop {
             let config = self.live.borrow_and_update().config.clone();
-            for system in config.systems.values() {
-                if let (Some(webhooks), true) = (&system.webhooks, is_watched(system)) {
-                    // What went wrong is in the row, and in the log.
-                    let _ = self.look(&config, system, webhooks).await;
+            let watched: Vec<_> = (config.systems.values())
+                .filter_map(|system| {
+                    watched(system).map(|(webhooks, every)| (system, webhooks, every))
+                })
+                .collect();
+            let mut due = vec![Instant::now(); watched.len()];
+            loop {
+                for ((system, webhooks, every), due) in watched.iter().zip(&mut due) {
+                    if *due <= Instant::now() {
+                        // What went wrong is in the row, and in the log.
+                        let _ = self.look(&config, system, webhooks).await;
+                        *due = Instant::now() + *every;
+                    }
                 }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                changed = self.live.changed() => if changed.is_err() { return },
+                let next = due.iter().min().copied();
+                let next = async {
+                    match next {
+                        Some(next) => tokio::time::sleep_until(next).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = next => {}
+                    changed = self.live.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return,
+                    },
+                }
             }
         }
     }
@@ -220,7 +238,8 @@ impl Hooks {
     }
 }
 
-/// Its vendor can be asked, and the configuration says that it should be.
-fn is_watched(system: &System) -> bool {
-    system.webhooks.is_some() && system.hooks.as_ref().is_some_and(|hooks| hooks.watch)
+/// How its vendor is asked and how often, if the configuration says that it should be.
+fn watched(system: &System) -> Option<(&Webhooks, Duration)> {
+    let every = system.hooks.as_ref()?.watch?;
+    Some((system.webhooks.as_ref()?, every))
 }

@@ -308,6 +308,21 @@ async fn a_webhook_that_disabled_itself_is_found_told_once_and_enabled_again() {
 }
 
 #[tokio::test]
+async fn a_webhook_is_looked_at_again_as_often_as_the_configuration_says() {
+    let vendor = Vendor {
+        hooks: vec![hook(7, OURS, "active")],
+        ..Vendor::default()
+    };
+    let bed = Bed::new(&WATCHED.replace("true", r#""1s""#), vendor).await;
+    let _source = bed.start();
+    let enabled = |row: &SenderRow| row.state.as_deref() == Some("enabled");
+    bed.sender(enabled).await;
+    bed.vendor.lock().unwrap().hooks = vec![hook(7, OURS, "disabled")];
+    bed.sender(|row| row.state.as_deref() == Some("disabled"))
+        .await;
+}
+
+#[tokio::test]
 async fn a_vendor_that_cannot_be_asked_leaves_what_was_known_beside_the_reason() {
     let vendor = Vendor {
         hooks: vec![hook(7, "https://old.example/hooks/shop", "active")],

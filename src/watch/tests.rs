@@ -354,7 +354,7 @@ fn a_webhook_that_does_not_call_and_a_listing_that_fails_are_wrong() {
         ),
     ] {
         if let Some(hooks) = &mut shop.hooks {
-            hooks.watch = watched;
+            hooks.watch = watched.then_some(Duration::from_secs(900));
         }
         config.systems.insert("shop".into(), shop.clone());
         let mut overview = overview();

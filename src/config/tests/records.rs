@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::super::model::{
     Auth, Grant, Lane, LimitHeaders, Mapping, Mode, ResetUnit, SecretRef, Trust, Write,
@@ -301,7 +302,10 @@ fn a_first_evening_is_what_its_presets_make_of_it() {
     let shop = &config.systems["shop"];
     assert_eq!(shop.trust, Trust::Refetch);
     let hooks = shop.hooks.as_ref().unwrap();
-    assert!(hooks.watch && hooks.recipe.name == "woocommerce");
+    assert!(hooks.watch == Some(Duration::from_secs(900)) && hooks.recipe.name == "woocommerce");
+    let text = EVENING.replace(r#"woo_hook"], watch = true"#, r#"woo_hook"], watch = "5m""#);
+    let often = self::config(&text).systems["shop"].hooks.clone();
+    assert_eq!(often.unwrap().watch, Some(Duration::from_secs(300)));
     let webhooks = shop.webhooks.as_ref().unwrap();
     assert_eq!(
         (webhooks.enabled.as_str(), webhooks.list.answer.as_str()),

@@ -214,8 +214,12 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
         Loaded::Strays(rows) => model.strays = rows,
         Loaded::Story(record, story) => {
             if model.record.about.as_ref() == Some(&record) {
+                let is_first = model.record.data.is_none();
                 model.record.gone = story.is_none();
                 model.record.data = story;
+                if is_first {
+                    records::begin(model);
+                }
             }
         }
         Loaded::Found(needle, rows) => {

@@ -182,6 +182,15 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
     }
 }
 
+/// A record is read for the first time: the cursor goes to the first line that leads to a delivery, what waits before what
+/// has happened, unless that is out of sight.
+pub(super) fn begin(model: &mut Model) {
+    let rows = views::record::rows(model);
+    let line = (rows.iter()).position(|row| matches!(row.fold, Some(Fold::Delivery(_))));
+    let seen = line.filter(|line| *line < views::list_height(model));
+    model.record.line = seen.unwrap_or(0);
+}
+
 /// What Enter does on the line with the cursor.
 pub(super) fn fold_here(model: &Model) -> Option<Fold> {
     let rows = views::record::rows(model);

@@ -16,12 +16,12 @@ const COLUMNS: &[Column] = &[
     fixed("state", 11, 98),
     flex("path", 8, 22, 90),
     flex("type", 10, 26, 70),
-    flex("subject", 8, 24, 65),
+    flex("subject", 8, 32, 65),
     number("tries", 5, 60),
     fixed("last", 13, 75),
     fixed("next", 8, 50),
-    flex("reason", 12, 120, 55),
-    flex("event", 10, 40, 10),
+    flex("reason", 20, 120, 55),
+    flex("event", 36, 40, 10),
 ];
 
 /// Draws the screen.
@@ -68,7 +68,7 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             marked: list.marked.contains(&row.id),
         })
         .collect();
-    table::draw(pen, area, COLUMNS, &rows);
+    table::draw(pen, area, &table::snug(COLUMNS, &rows), &rows);
     if rows.is_empty() && area.height > 1 {
         let words = if list.searching {
             "searching ..."

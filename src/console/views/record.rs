@@ -17,7 +17,7 @@ const COLUMNS: &[Column] = &[
     flex("type", 7, 16, 90),
     flex("key", 12, 44, 99),
     flex("ids", 12, 120, 80),
-    flex("changed", 5, 16, 70),
+    flex("changed", 7, 16, 70),
 ];
 
 /// The lines of the record shown, folded parts left out.
@@ -363,7 +363,7 @@ fn found(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             }
         })
         .collect();
-    table::draw(pen, area, COLUMNS, &rows);
+    table::draw(pen, area, &table::snug(COLUMNS, &rows), &rows);
     let inner = Rect::new(
         area.x,
         area.y + 1,

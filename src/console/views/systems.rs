@@ -17,7 +17,7 @@ const COLUMNS: &[Column] = &[
     flex("webhook", 12, 22, 95),
     flex("called", 6, 16, 80),
     number("limit", 7, 50),
-    flex("address", 14, 80, 70),
+    flex("address", 22, 80, 45),
 ];
 
 /// Lines below the table for the selected system, where there is room.
@@ -118,7 +118,7 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             }
         })
         .collect();
-    table::draw(pen, list, COLUMNS, &rows);
+    table::draw(pen, list, &table::snug(COLUMNS, &rows), &rows);
     let inner = Rect::new(
         list.x,
         list.y + 1,
@@ -179,7 +179,7 @@ fn detail(model: &Model, pen: &mut Pen<'_>, area: Rect, system: &System) {
         lines.push(("polled", text, role));
     }
     if let Some(status) = &system.status {
-        lines.push(("status", status.clone(), Role::Dim));
+        lines.push(("status at", status.clone(), Role::Dim));
     }
     for (offset, (name, text, role)) in lines.iter().take(area.height.into()).enumerate() {
         let pieces = vec![(format!("  {name:<9} "), Role::Dim), (text.clone(), *role)];
@@ -311,10 +311,13 @@ pub(super) fn secret(model: &Model, pen: &mut Pen<'_>, secret: &Replacing) -> Op
                     " "
                 };
                 let role = if here { Role::Title } else { Role::Text };
-                add(&format!("{mark} {:<13} {}", place.which, place.words), role);
+                // Not wrapped: that would take the blank where the mark of others is.
+                let text = format!("{mark} {:<13} {}", place.which, place.words);
+                lines.push((text, role));
             }
-            add("", Role::Text);
-            add("enter replaces it   esc leaves", Role::Accent);
+            lines.push((String::new(), Role::Text));
+            let keys = "enter replaces it   esc leaves".to_owned();
+            lines.push((keys, Role::Accent));
         }
         Replace::Asking => add("asking what this would mean ...", Role::Dim),
         Replace::Typing => {

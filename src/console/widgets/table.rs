@@ -103,6 +103,29 @@ pub fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16)> {
     fitted
 }
 
+/// The columns, none of them growing wider than `rows` fill it, so that what one does not need another has.
+///
+/// Beyond 16 cells in steps of 8: a column must not move with each row that comes into sight.
+pub fn snug(columns: &[Column], rows: &[Row]) -> Vec<Column> {
+    let wide = |index: usize| {
+        let cells = rows.iter().filter_map(|row| row.cells.get(index));
+        let widest = cells.map(|(text, _)| crate::visible::width(text)).max();
+        match widest.unwrap_or_default() {
+            few @ 0..=16 => few,
+            many => many.next_multiple_of(8),
+        }
+    };
+    let snug = |(index, column): (usize, &Column)| {
+        let content = wide(index).max(column.title.len());
+        let most = u16::try_from(content).unwrap_or(u16::MAX);
+        Column {
+            most: column.most.min(most).max(column.least),
+            ..*column
+        }
+    };
+    columns.iter().enumerate().map(snug).collect()
+}
+
 /// Whether the column at `index` would be shown at that width, and how wide.
 pub fn width_of(columns: &[Column], width: u16, index: usize) -> u16 {
     fit(columns, width)
@@ -180,5 +203,20 @@ mod tests {
         ] {
             assert_eq!(fit(COLUMNS, width), expected, "{width}");
         }
+    }
+
+    #[test]
+    fn what_a_column_does_not_fill_another_has() {
+        let row = |texts: [&str; 4]| Row {
+            cells: texts.map(|text| (text.to_owned(), Role::Text)).into(),
+            ..Row::default()
+        };
+        let rows = [
+            row(["crm", "ok", "1", "a reason of twenty-seven ch"]),
+            row(["deals-long", "ok", "1", ""]),
+        ];
+        let snug = snug(COLUMNS, &rows);
+        assert_eq!(fit(&snug, 60), [(0, 10), (1, 10), (2, 5), (3, 32)]);
+        assert_eq!(fit(&snug, 30), [(0, 10), (1, 10), (2, 5)]);
     }
 }

@@ -189,7 +189,8 @@ impl Actions {
             Err(why) if force => format!("although {why}"),
             Err(why) => {
                 return Err(refused(format!(
-                    "nothing was saved: {why}. Look whether it is the right one; --force saves it all the same"
+                    "nothing was saved: {why}. Look whether it is the right one; `midwatch secret replace {name} {} --force` saves it all the same",
+                    place.which
                 )));
             }
         };

@@ -10,7 +10,10 @@ use crate::visible::line;
 pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Trouble> {
     let mut all = Vec::new();
     for system in config.systems.values() {
-        let is_watched = system.hooks.as_ref().is_some_and(|hooks| hooks.watch);
+        let is_watched = system
+            .hooks
+            .as_ref()
+            .is_some_and(|hooks| hooks.watch.is_some());
         let row = overview
             .senders
             .iter()
