@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use midwatch::queue::filter::Filter;
-use midwatch::store::{Cursor, Reader};
+use midwatch::record::ledger::{About, Learned};
+use midwatch::store::{Cursor, Reader, Store};
 use support::http::{Receiver, Sender, post_all};
 use support::process::{Worker, cpu_percent, megabytes};
 use support::pty::{Console, questions};
@@ -20,6 +21,8 @@ const ROWS: u64 = 1_000_000;
 const LIVE: u64 = 200;
 /// Events of one throughput measurement.
 const POSTED: u64 = 12_000;
+/// Records, and lines in the story of one.
+const RECORDS: usize = 300;
 /// Of sizes that have limits in bytes: columns and rows; select, scroll by one, whole.
 const SIZES: [((u16, u16), [f64; 3]); 2] = [
     ((80, 24), [350.0, 1_536.0, 6_144.0]),
@@ -46,6 +49,7 @@ fn main() {
     if support::wanted("bytes") {
         for (size, limits) in SIZES {
             bytes(&file, size, limits);
+            record_bytes(&file, size, limits);
         }
     }
     if support::wanted("live") {
@@ -77,6 +81,7 @@ fn place(runtime: &Runtime, dir: &Path, receiver: &Receiver) -> PathBuf {
     std::fs::write(&file, &text).expect("a configuration");
     let config = rows::config(&text, &file);
     let (store, path) = rows::open(runtime, &config.site.database, &config);
+    records(runtime, &store);
     rows::fill(runtime, &store, path, 1 << 40, ROWS);
     let (pause, line) = rows::pause();
     runtime
@@ -84,6 +89,43 @@ fn place(runtime: &Runtime, dir: &Path, receiver: &Receiver) -> PathBuf {
         .expect("paused");
     runtime.block_on(store.close());
     file
+}
+
+/// Records enough for several screens, the last changed of which has a story of several screens.
+fn records(runtime: &Runtime, store: &Store) {
+    let learn = |kind: &str, key: String, story: String| {
+        let told = Learned {
+            system: "crm".into(),
+            about: About {
+                kind: kind.into(),
+                key,
+            },
+            aliases: Vec::new(),
+            id: Some(format!("{}", story.len())),
+            version: None,
+            adopted: false,
+            sent: Vec::new(),
+            agreed: Vec::new(),
+            joined: Vec::new(),
+            story: Some(story),
+            delivery: None,
+        };
+        runtime.block_on(store.learn(told)).expect("learnt");
+    };
+    for n in 0..RECORDS {
+        learn(
+            "contact",
+            format!("buyer{n}@shop.example"),
+            "created in crm".into(),
+        );
+    }
+    for n in 0..RECORDS {
+        learn(
+            "order",
+            "1042".into(),
+            format!("updated in crm for the {n}. time"),
+        );
+    }
 }
 
 /// A console whose Overview is there.
@@ -138,7 +180,25 @@ fn bytes(file: &Path, size: (u16, u16), limits: [f64; 3]) {
     let (mut console, _) = open(file, size, &[]);
     console.press("2");
     console.listen(Duration::from_millis(500));
-    let name = |what: &str| format!("{what}, {}x{}", size.0, size.1);
+    steps(&mut console, "", size, limits);
+}
+
+/// The same among records, and in the story of one.
+fn record_bytes(file: &Path, size: (u16, u16), limits: [f64; 3]) {
+    let (mut console, _) = open(file, size, &[]);
+    console.press("9");
+    console.shows("buyer");
+    steps(&mut console, "records: ", size, limits);
+    console.tap("g");
+    console.listen(Duration::from_millis(500));
+    console.press("\r");
+    console.shows("updated in crm");
+    steps(&mut console, "a record: ", size, limits);
+}
+
+/// Selecting, scrolling and painting a list from its first line on.
+fn steps(console: &mut Console, screen: &str, size: (u16, u16), limits: [f64; 3]) {
+    let name = |what: &str| format!("{screen}{what}, {}x{}", size.0, size.1);
     // A row stands for nine of ten frames: ages that change in the same frame do not count.
     let mut measure = |what: &str, limit: f64, keys: &[&str]| {
         let frames = keys.iter().map(|key| console.press(key).bytes as f64);

@@ -90,10 +90,10 @@ fn one(brought: &Brought, system: &System, config: &Config) -> Use {
             (Origin::Replaced, _) => Some("replaced"),
             (_, "hooks") if system.hooks.is_none() => Some("no secrets"),
             (_, "webhooks")
-                if !system
+                if system
                     .hooks
                     .as_ref()
-                    .is_some_and(|hooks| hooks.watch.is_some()) =>
+                    .is_none_or(|hooks| hooks.watch.is_none()) =>
             {
                 Some("no hooks.watch")
             }

@@ -2,6 +2,7 @@
 
 use super::super::keymap::{Command, Context};
 use super::super::model::{Dialog, Model, Overlay, Place, Stage};
+use super::super::views;
 use super::{acts, moves};
 use crate::control::action::Action;
 use crate::store::view::BatchState;
@@ -66,7 +67,7 @@ pub fn able(model: &Model, command: Command) -> bool {
             .path_here()
             .is_some_and(|path| acts::in_shadow(model, &path)),
         Command::Story => model.delivery_id_here().is_some(),
-        Command::Unmask => model.record.data.is_some(),
+        Command::Unmask => views::record::has_hash(model),
         Command::Probe => model.system_here().is_some(),
         Command::ReplaceSecret => model
             .system_here()

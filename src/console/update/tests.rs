@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::console::fixture::{self, answer, id, key, keys, model, talk};
-use crate::console::model::{Fold, OverviewId, Replace, Stage};
+use crate::console::model::{OverviewId, Replace, Stage};
 use crate::ids::Fingerprint;
 use crate::queue::model::State;
 
@@ -648,14 +648,20 @@ fn a_delivery_leads_to_its_record_and_the_record_back_to_deliveries() {
     talk(&mut model, "4s");
     assert_eq!(model.place, Place::Record);
     assert_eq!(model.record.about.as_ref().unwrap().key, "1042");
-    // The newest line of the story that has a delivery.
-    model.record.line = (crate::console::views::record::rows(&model).iter())
-        .position(|row| row.fold == Some(Fold::Delivery(fixture::id(4200))))
-        .unwrap();
+    // Once it is read, Enter leads to what waits, else to the newest of the story: no key is needed in between.
+    let waits = fixture::story().waiting[0].delivery;
+    let about = model.record.about.clone().unwrap();
+    model.record.data = None;
+    model.record.line = 0;
+    answer(
+        &mut model,
+        Slot::Story,
+        Loaded::Story(about.clone(), Some(Box::new(fixture::story()))),
+    );
     talk(&mut model, "\n");
     assert_eq!(
         (model.place, model.detail.id),
-        (Place::Delivery, Some(fixture::id(4200)))
+        (Place::Delivery, Some(waits))
     );
     talk(&mut model, "\x1b");
     assert_eq!(model.place, Place::Record);

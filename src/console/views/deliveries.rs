@@ -12,15 +12,15 @@ use crate::store::view::DeliveryRow;
 
 const COLUMNS: &[Column] = &[
     fixed("accepted", 8, 85),
-    fixed("id", 9, 99),
+    flex("id", 6, 12, 99),
     fixed("state", 11, 98),
     flex("path", 8, 22, 90),
-    flex("type", 10, 26, 70),
+    flex("type", 13, 26, 70),
     flex("subject", 8, 32, 65),
     number("tries", 5, 60),
     fixed("last", 13, 75),
     fixed("next", 8, 50),
-    flex("reason", 20, 120, 55),
+    flex("reason", 18, 120, 55),
     flex("event", 36, 40, 10),
 ];
 

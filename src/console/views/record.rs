@@ -100,6 +100,16 @@ fn is_hash(value: &str) -> bool {
         .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// Whether a value of the record shown is kept as a hash only.
+pub fn has_hash(model: &Model) -> bool {
+    model.record.data.iter().any(|story| {
+        let held = story.holdings.values();
+        held.flat_map(|held| held.fields.values())
+            .flat_map(|field| field.sent.iter().chain(&field.agreed))
+            .any(|(value, _)| is_hash(value))
+    })
+}
+
 /// A value as it is shown: a sensitive one is masked until it is asked for, and is a hash then too.
 fn shown(model: &Model, value: &str) -> (String, Role) {
     if !is_hash(value) {
@@ -135,6 +145,12 @@ fn fields(rows: &mut Rows<'_>, story: &Story) {
     } else {
         room.saturating_sub(first + second + 14).clamp(6, 30)
     };
+    let model = rows.model;
+    let widest = (by_name.iter())
+        .filter_map(|(_, _, field)| field.sent.as_ref().or(field.agreed.as_ref()))
+        .map(|(value, _)| crate::visible::width(&shown(model, value).0))
+        .max();
+    let value_width = value_width.min(widest.unwrap_or_default());
     let mut last = "";
     for (name, system, field) in by_name {
         let label = if name == last { "" } else { name };
@@ -191,6 +207,16 @@ fn field_pieces(
                 glyph.to_owned()
             };
             pieces.push((text, Role::Good));
+        }
+        // What was agreed on before it was sent anew says nothing against it.
+        (Some((_, sent)), Some((_, time))) if sent > time => {
+            let glyph = theme.glyph("○", "o");
+            let text = if wide {
+                format!("{glyph} not compared since {}", when(model, *time))
+            } else {
+                glyph.to_owned()
+            };
+            pieces.push((text, Role::Dim));
         }
         (_, Some((other, time))) => {
             let glyph = theme.glyph("▲", "!");
@@ -291,16 +317,7 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
     {
         heading.push((format!(" is {} ", story.about.key), Role::Warn));
     }
-    let has_hash = record.data.iter().any(|story| {
-        let fields = story
-            .holdings
-            .values()
-            .flat_map(|held| held.fields.values());
-        fields
-            .flat_map(|field| field.sent.iter().chain(&field.agreed))
-            .any(|(value, _)| is_hash(value))
-    });
-    if has_hash && area.width >= 60 {
+    if has_hash(model) && area.width >= 60 {
         let words = if record.unmasked {
             " sensitive values are kept as hashes only "
         } else {

@@ -506,6 +506,30 @@ fn a_records_fields_say_what_was_sent_and_what_agrees_and_mask_what_is_sensitive
 }
 
 #[test]
+fn what_was_agreed_before_it_was_sent_anew_says_nothing_against_it() {
+    let mut model = at((120, 40), Place::Record);
+    let story = model.record.data.as_mut().unwrap();
+    let status = story.holdings.get_mut("crm").unwrap();
+    let status = status.fields.get_mut("status").unwrap();
+    let (sent, agreed) = (status.sent.as_mut().unwrap(), &mut status.agreed);
+    std::mem::swap(&mut sent.1, &mut agreed.as_mut().unwrap().1);
+    let shown = text(&model);
+    assert!(shown.contains("○ not compared since 22:06"), "{shown}");
+    assert!(!shown.contains("agreed on pending"), "{shown}");
+}
+
+#[test]
+fn only_a_record_with_hashes_offers_to_unmask_them() {
+    let mut model = at((80, 24), Place::Record);
+    assert!(text(&model).contains("m unmask"));
+    for held in model.record.data.as_mut().unwrap().holdings.values_mut() {
+        held.fields.remove("email");
+    }
+    let shown = text(&model);
+    assert!(!shown.contains("unmask"), "{shown}");
+}
+
+#[test]
 fn the_delivery_says_what_it_waits_for_its_steps_and_what_it_would_have_sent() {
     use crate::queue::model::{Request, State};
     let spoil = |rows: &mut fixture::Rows| {
@@ -554,6 +578,32 @@ fn a_secret_is_dots_on_the_screen() {
         assert!(shown.contains("new: •••••••••••••••"), "{shown}");
         assert!(!shown.contains("hunter2") && !format!("{model:?}").contains("hunter2"));
     }
+}
+
+#[test]
+fn the_secrets_to_choose_from_stand_below_one_another() {
+    use crate::config::model::SecretRef;
+    use crate::console::model::{Replace, Replacing};
+    use crate::control::Place as Secret;
+    let mut model = at((80, 24), Place::Systems);
+    let place = |which: &str| Secret {
+        which: which.into(),
+        words: "of its requests",
+        reference: SecretRef::Env("X".into()),
+        is_tried: true,
+    };
+    model.overlay = Some(Overlay::Secret(Box::new(Replacing {
+        id: 1,
+        system: "shop".into(),
+        places: vec![place("user"), place("password")],
+        which: 0,
+        typed: crate::console::unseen::Unseen::default(),
+        stage: Replace::Choosing,
+        preview: None,
+    })));
+    let buffer = frame(&model);
+    let (user, password) = (find(&buffer, "user "), find(&buffer, "password"));
+    assert_eq!((user.0, user.1 + 1), password);
 }
 
 #[test]
