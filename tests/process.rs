@@ -748,6 +748,59 @@ fn a_secret_is_tried_before_it_is_saved_and_is_found_nowhere_else() {
 }
 
 #[test]
+fn a_login_lets_the_path_go_on_and_the_log_says_who_did_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const ACCESS: &str = "access-canary-3b7d";
+    let place = Place::new();
+    let file = place.folder.path().join("client");
+    std::fs::write(&file, "midwatch").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let at = place.receiver.address;
+    place.edit(
+        "private = true",
+        &format!(
+            "private = true\n[systems.crm.auth.oauth2]\ngrant = \"authorization_code\"\nauthorize_url = \"http://{at}/authorize\"\n\
+             token_url = \"http://{at}/token\"\nclient_id = \"file:client\"\nredirect = \"http://127.0.0.1:8765/\""
+        ),
+    );
+    place.receiver.set(|state| {
+        let tokens = format!(
+            r#"{{"access_token":"{ACCESS}","token_type":"bearer","expires_in":3600,"refresh_token":"r"}}"#
+        );
+        state.answers.insert("/token".to_owned(), tokens);
+    });
+    let login = ["login", "crm", "--paste"];
+    let logged_in = || {
+        let output = place.fed("c0de\n", &login);
+        assert!(output.status.success(), "{output:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(!complaint.contains("the log"), "{complaint}");
+    };
+    let worker = place.worker(&[]);
+    place.send("a", 1);
+    until("the path is paused", || {
+        let shown = place.run(&["status", "--json"]).stdout;
+        String::from_utf8_lossy(&shown).contains("run `midwatch login crm`")
+    });
+    logged_in();
+    place.receiver.wait("what waited is delivered", |state| {
+        state.asked.iter().any(|target| target == "/orders")
+    });
+    worker.signal(Signal::TERM);
+    worker.ended();
+    // Without a worker too.
+    logged_in();
+    let log = place.ok(&["tail", "--once", "-n", "50"]);
+    assert_eq!(log.matches("logged in to crm").count(), 3, "{log}");
+    assert_eq!(
+        log.matches("logged in to crm; resumed: crm").count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("anna") && !log.contains("canary"), "{log}");
+}
+
+#[test]
 fn a_secret_typed_on_a_terminal_is_not_shown() {
     use std::os::unix::fs::PermissionsExt as _;
     const TYPED: &str = "typed-canary-19d3";

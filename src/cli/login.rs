@@ -20,6 +20,7 @@ use super::out;
 use crate::config::live::Runtime;
 use crate::config::model::{Auth, Config, Grant, OAuth2, System};
 use crate::config::secret;
+use crate::control::action::Action;
 use crate::http::Outbound;
 use crate::http::oauth::code::{self, Login, LoginError};
 use crate::http::oauth::{self, health};
@@ -73,10 +74,33 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
             out::say(&format!("{}: logged in", system.name))?;
         }
     }
+    note(&config, &system.name, context).await;
     if let Some(health) = health::health(&config, &system.name, Clock::System.now()) {
         out::say(&format!("{}: {}", system.name, health.words))?;
     }
     Ok(super::OK)
+}
+
+/// Leaves a line in the log about who logged in, and lets paths go on that the system had paused. The tokens are kept
+/// already: whether this works or not, the login did.
+async fn note(config: &Config, system: &str, context: &Context) {
+    if !config.site.database.exists() {
+        // No worker ever ran: there is no log, and nothing is paused.
+        return;
+    }
+    let noted = async {
+        let acting = context.acting(config).await?;
+        let action = Action::LoggedIn {
+            system: system.to_owned(),
+        };
+        let done = acting.submit_plain(action).await;
+        acting.close().await;
+        done
+    };
+    if let Err(error) = noted.await {
+        let why = crate::visible::line(&error.to_string(), 300);
+        let _ = out::note(&format!("the log does not tell of this login: {why}"));
+    }
 }
 
 fn named<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a System> {

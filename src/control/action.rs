@@ -90,6 +90,11 @@ pub enum Action {
         /// Save it even if the system refuses it.
         force: bool,
     },
+    /// Somebody logged in to a system that hands out tokens: keep who, and let the paths go on that it had paused.
+    LoggedIn {
+        /// Which system.
+        system: String,
+    },
     /// Ask a system whether it can be worked with: name, address, TLS, credentials, clock, budget, one lookup.
     Probe {
         /// Which system.

@@ -376,6 +376,7 @@ impl Actions {
                 let log = audit("sender", None, None, found.clone());
                 Ok((done(found), Some(log)))
             }
+            Action::LoggedIn { system } => self.logged_in(&system, &actor).await,
             Action::GoLive { path } => self.go_live(&path, &actor).await,
             Action::Adopt {
                 kind,

@@ -89,9 +89,9 @@ impl Actions {
             }
             Action::GoLive { path } => self.number(path).map(|_| ()),
             Action::Adopt { .. } => Ok(()),
-            Action::EnableHook { system } | Action::Probe { system } => {
-                self.system(system).map(|_| ())
-            }
+            Action::EnableHook { system }
+            | Action::Probe { system }
+            | Action::LoggedIn { system } => self.system(system).map(|_| ()),
             Action::ReplaceSecret { system, which, .. } => {
                 let system = self.system(system)?;
                 secret::file(&secret::place(&system, which)?).map(|_| ())

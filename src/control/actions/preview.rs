@@ -64,6 +64,9 @@ impl Actions {
                 force,
                 ..
             } => self.preview_replace(&system, &which, force).await,
+            Action::LoggedIn { system } => Ok(plain(format!(
+                "note that somebody logged in to {system}; paths that it had paused go on"
+            ))),
             Action::Probe { system } => Ok(plain(format!(
                 "ask {system} whether it can be worked with; nothing is written there"
             ))),

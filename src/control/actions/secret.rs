@@ -196,22 +196,57 @@ impl Actions {
         };
         let saved = tokio::task::spawn_blocking(move || candidate.save());
         saved.await.map_err(|_| unsaved())??;
+        let resumed = self
+            .let_in(name, &format!("{name} has another secret"), actor)
+            .await?;
+        let text = format!(
+            "{name} has another secret ({}), {found}{resumed}",
+            place.which
+        );
+        let log = audit(actor, "secret", None, None, text.clone());
+        Ok((done(text), Some(log)))
+    }
+
+    /// Somebody has logged in; the tokens are where the worker finds them.
+    pub(super) async fn logged_in(
+        &self,
+        name: &str,
+        actor: &Actor,
+    ) -> Result<(Done, Option<LogEntry>), Refused> {
+        let system = self.system(name)?;
+        if !matches!(system.auth, Auth::OAuth2(_)) {
+            return Err(refused(format!("{name} does not use OAuth 2")));
+        }
+        let resumed = self
+            .let_in(name, &format!("somebody logged in to {name}"), actor)
+            .await?;
+        let text = format!("logged in to {name}{resumed}");
+        let log = audit(actor, "login", None, None, text.clone());
+        Ok((done(text), Some(log)))
+    }
+
+    /// The paths that this system had paused go on. In words which; nothing if there were none.
+    async fn let_in(&self, name: &str, why: &str, actor: &Actor) -> Result<String, Refused> {
         let overview = self.overview().await?;
         let mut resumed = Vec::new();
         for path in self.shut_out(&overview, name) {
             let number = self.number(path)?;
-            let text = format!("{path} resumed: {name} has another secret");
-            let log = audit(actor, "resume", Some(number), None, text);
+            let log = audit(
+                actor,
+                "resume",
+                Some(number),
+                None,
+                format!("{path} resumed: {why}"),
+            );
             self.inner.store.set_pause(number, None, log).await?;
             self.order(Order::PathChanged(number)).await;
             resumed.push(path);
         }
-        let mut text = format!("{name} has another secret ({}), {found}", place.which);
-        if !resumed.is_empty() {
-            text = format!("{text}; resumed: {}", resumed.join(", "));
-        }
-        let log = audit(actor, "secret", None, None, text.clone());
-        Ok((done(text), Some(log)))
+        Ok(if resumed.is_empty() {
+            String::new()
+        } else {
+            format!("; resumed: {}", resumed.join(", "))
+        })
     }
 
     /// One request of the probe's kind, with the candidate instead of the secret in force. What it found, or why not.

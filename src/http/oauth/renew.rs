@@ -68,6 +68,14 @@ struct Gate {
     unsaved: Option<(Option<Stamp>, Stored)>,
 }
 
+impl Gate {
+    /// The last renewal failed a moment ago.
+    fn is_pausing(&self) -> bool {
+        let failed = self.failed.as_ref();
+        failed.is_some_and(|failed| failed.at.elapsed() < failed.pause)
+    }
+}
+
 struct Failed {
     at: Instant,
     /// How long nothing more is asked.
@@ -141,7 +149,9 @@ pub(in crate::http) async fn header(
     let stored = match errand.plan(&stored, refused.as_deref()) {
         Plan::Use => stored,
         Plan::Ahead => {
-            if let Ok(gate) = Arc::clone(&errand.slot.gate).try_lock_owned() {
+            if let Ok(gate) = Arc::clone(&errand.slot.gate).try_lock_owned()
+                && !gate.is_pausing()
+            {
                 tokio::spawn(async move {
                     if let Err(error) = errand.renew(gate, None, true).await {
                         tracing::warn!(error = %Visible::of(&error.text), "a token could not be renewed ahead of time");
@@ -380,7 +390,7 @@ impl Errand {
         }
         let of = |errand: &Self| (errand.file.stamp(), errand.client.proof());
         if let Some(failed) = &gate.failed
-            && failed.at.elapsed() < failed.pause
+            && gate.is_pausing()
             && failed.of == of(&self)
             && gate.unsaved.is_none()
         {
