@@ -984,6 +984,56 @@ fn a_trial_shows_the_request_and_the_difference_and_writes_nothing() {
 }
 
 #[test]
+fn a_sensitive_key_is_masked_in_reports_and_trials_and_ids_stand_for_it() {
+    let place = two_shops(7);
+    place.edit(
+        "key = \"/number\"\nfields.total = { at = \"/total\"",
+        "key = \"/email\"\nfields.total = { at = \"/total\"",
+    );
+    place.edit("key = \"/number\"", "key = \"/mail\"");
+    let report = place.ok(&["adopt", "order", "--yes", "--json"]);
+    assert!(report.contains("a…@secret.example (id 6)"), "{report}");
+    assert!(!report.contains("a6@secret"), "{report}");
+    let shown = place.ok(&["adopt", "order", "--dry-run"]);
+    assert!(
+        shown.contains("a…@secret.example (id 2) total (2.5"),
+        "{shown}"
+    );
+
+    // One event that cannot be carried over does not hide the next.
+    place.receiver.set(|state| {
+        (state.answers).insert(
+            "/crm/deals?number=new%40secret.example".to_owned(),
+            "[]".to_owned(),
+        );
+    });
+    let file = place.folder.path().join("events");
+    let order = |id: &str, total: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"shop","type":"order.created","data":{{"id":8,"number":"8","total":"{total}","email":"new@secret.example"}}}}"#
+        )
+    };
+    std::fs::write(
+        &file,
+        [order("good", "1.50"), order("bad", "much")].join("\n"),
+    )
+    .unwrap();
+    place.ok(&["send", file.to_str().unwrap()]);
+    let tried = place.run(&["try", "orders", "--last", "2"]);
+    assert_eq!(tried.status.code(), Some(1), "{tried:?}");
+    let tried = String::from_utf8(tried.stdout).unwrap();
+    assert!(tried.contains("bad\n  cannot be tried: "), "{tried}");
+    assert!(
+        tried.contains("would create order n…@secret.example in crm"),
+        "{tried}"
+    );
+    assert!(
+        !tried.contains("new@secret") && !tried.contains("new%40secret"),
+        "{tried}"
+    );
+}
+
+#[test]
 fn an_adoption_goes_on_after_a_kill_and_done_twice_changes_nothing() {
     let place = two_shops(7);
     let worker = place.worker(&[]);

@@ -67,15 +67,31 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         anyhow::bail!("no stored event is one that {} takes", path.name);
     }
     let (_kept, live) = tokio::sync::watch::channel(runtime);
+    let mut code = super::OK;
     for event in events {
-        let trial = trial::run(&live, stored.as_ref(), &path, &event, args.sensitive).await?;
+        let trial = match trial::run(&live, stored.as_ref(), &path, &event, args.sensitive).await {
+            Ok(trial) => trial,
+            // The others may say more.
+            Err(why) if args.last.is_some() => {
+                let why = crate::visible::line(&why.to_string(), 400);
+                if args.json {
+                    out::json(&serde_json::json!({ "event": event.id, "failed": why.as_str() }))?;
+                } else {
+                    let event = crate::visible::line(&format!("{} {}", event.kind, event.id), 100);
+                    out::say(&format!("{event}\n  cannot be tried: {why}\n"))?;
+                }
+                code = super::FAILED;
+                continue;
+            }
+            Err(why) => return Err(why.into()),
+        };
         if args.json {
             out::json(&trial)?;
         } else {
             out::say(&words(&event, &trial))?;
         }
     }
-    Ok(super::OK)
+    Ok(code)
 }
 
 fn one(text: &str, stored: Option<&Reader>) -> anyhow::Result<Event> {

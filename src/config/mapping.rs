@@ -45,6 +45,10 @@ pub(super) fn mapping<'a>(
             own.method.as_ref().and_then(|_| section.get("method")),
         ),
         ("body", own.body.as_ref().and_then(|_| section.get("body"))),
+        (
+            "headers",
+            section.get("headers").filter(|_| !own.headers.is_empty()),
+        ),
     ] {
         if let Some(value) = value {
             value.error(
@@ -173,6 +177,45 @@ pub(super) fn carried(route: &Route<'_>, systems: &Named<System>) -> Vec<String>
         }
     }
     events
+}
+
+/// `site.live_from` can only hold back what says when it was made: names the events that carry records which do not.
+pub(super) fn warn_unheld(route: &Route<'_>, events: &[String], systems: &Named<System>) {
+    let Some(((source, _), system)) = (route.types.as_ref()).zip(systems.good.get(&route.from))
+    else {
+        return;
+    };
+    let Some(map) = system.records.get(source) else {
+        return;
+    };
+    let within = |kind: &String| {
+        let inside = map.from.get(kind)?;
+        inside.layout.created.is_none().then(|| {
+            (
+                system.records.get(kind),
+                format!("{}.from.{kind}", place(map)),
+            )
+        })
+    };
+    let direct = (map.layout.created.is_none()).then(|| (Some(map), place(map)));
+    let silent = direct.into_iter().chain(map.from.keys().filter_map(within));
+    for (carrier, place) in silent {
+        let Some(carrier) = carrier else { continue };
+        let is_fed = |event: &&String| {
+            let polled = changed(&carrier.kind);
+            (carrier.events.iter().chain([&polled])).any(|pattern| overlap(pattern, event))
+        };
+        if let Some(event) = events.iter().find(is_fed) {
+            route.value.warning(
+                &format!(
+                    "{place} has no `created`, so that site.live_from holds back nothing of what {event} carries"
+                ),
+                Some(
+                    "add created = \"/...\", a JSON Pointer to the time when it was made".to_owned(),
+                ),
+            );
+        }
+    }
 }
 
 /// The event types that polling makes of the source's records, or of those that carry them.

@@ -20,6 +20,8 @@ pub(super) struct Surroundings<'s> {
     pub(super) channels: &'s Named<Channel>,
     /// The folder that runbooks are relative to.
     pub(super) base: &'s FilePath,
+    /// `site.live_from` is set.
+    pub(super) live_from: bool,
 }
 
 /// Standard Webhooks, "Deliverability and reliability": the recommended retry schedule.
@@ -98,6 +100,10 @@ pub(super) fn paths(
             value.error("this belongs to each path, not to the defaults", None);
         }
     }
+    let requests: Vec<Value<'_>> = ["url", "method", "headers", "body"]
+        .into_iter()
+        .filter_map(|key| defaults.get(key))
+        .collect();
     defaults.finish(&[]);
     let entries = section.entries();
     if entries.len() > MAX_FAN_OUT {
@@ -119,6 +125,17 @@ pub(super) fn paths(
         })
         .collect();
     needs::check(&needs, &paths);
+    let mapped: Vec<&str> = (paths.iter())
+        .filter(|path| path.mapping.is_some())
+        .map(|path| path.name.as_str())
+        .collect();
+    for value in requests.iter().filter(|_| !mapped.is_empty()) {
+        let names = mapped.join(", ");
+        let message = format!(
+            "this is not for {names}: paths between record types take their requests from the record map"
+        );
+        value.warning(&message, None);
+    }
     paths
 }
 
@@ -188,6 +205,9 @@ fn path<'a>(
             None
         }
     };
+    if let (Some(route), Some(events), true) = (&route, &events, around.live_from && is_mapped) {
+        mapping::warn_unheld(route, events, around.systems);
+    }
     section.finish(&[]);
     let url = own
         .url

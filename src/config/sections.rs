@@ -95,6 +95,7 @@ pub(super) fn config<'a>(
         systems: &systems,
         channels: &channels,
         base: &base,
+        live_from: site.live_from.is_some(),
     };
     let mut paths = paths::paths(
         &root.section("paths"),

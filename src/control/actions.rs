@@ -548,7 +548,9 @@ impl Actions {
 
     async fn ask<T>(&self, order: Order, answer: oneshot::Receiver<T>) -> Result<T, Refused> {
         if self.inner.orders.is_none() {
-            return Err(no_worker());
+            return Err(refused(
+                "no worker runs, and it is the worker that does this: start one with `midwatch worker`",
+            ));
         }
         self.order(order).await;
         answer

@@ -219,7 +219,11 @@ impl Asking<'_> {
         let (target, to) = (&ends.target, self.path.to.clone());
         let kind = &ends.mapping.target;
         let called = format!("{kind} {}", ends.shown(kind, &one.key));
-        for need in ends.mapping.needs.iter().chain(&ends.mapping.links) {
+        for need in
+            ends.mapping.needs.iter().chain(
+                (ends.mapping.links.iter()).filter(|link| !ends.mapping.needs.contains(*link)),
+            )
+        {
             if let Some(key) = one.source.refs.get(need)
                 && self.known(need, key)?.id.is_none()
             {
@@ -301,7 +305,14 @@ impl Asking<'_> {
             .sent(&one.wanted)
             .iter()
             .any(|(.., sensitive)| *sensitive);
+        let (shape, shown) = (verb.shape(target), &request);
+        let address = shape
+            .filter(|_| !self.open)
+            .map(|shape| (self.remote).shown_url(target, shape, &filling, shown));
         let mut request = raw(request, &self.path.request.key_header);
+        if let Some(address) = address {
+            request.url = address;
+        }
         if sensitive && !self.open {
             request.body = format!("({} bytes with sensitive fields)", request.body.len());
         }

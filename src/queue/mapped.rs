@@ -10,7 +10,8 @@ use crate::event::Event;
 use crate::event::expr::Engine;
 use crate::record::json::Node;
 use crate::record::ledger::{About, Known};
-use crate::record::map::{Field, Part, RecordMap, Shape};
+use crate::record::map::{RecordMap, Shape};
+use crate::record::mask;
 use crate::record::value::{Record, Value};
 use crate::record::{self, RecordError, read};
 use crate::time::Timestamp;
@@ -167,12 +168,8 @@ impl Ends {
 
     /// A business key of `kind`, as it may be shown: masked where a field that holds it is sensitive.
     pub fn shown(&self, kind: &str, key: &str) -> String {
-        let secret = |map: &Arc<RecordMap>| key_is_sensitive(map);
-        if self.from.get(kind).is_some_and(secret) || self.to.get(kind).is_some_and(secret) {
-            mask(key)
-        } else {
-            key.to_owned()
-        }
+        let maps = [self.from.get(kind), self.to.get(kind)];
+        mask::shown(maps.into_iter().flatten().map(AsRef::as_ref), key)
     }
 }
 
@@ -196,36 +193,6 @@ pub enum Standing {
     Same,
     /// Something newer was written.
     Older,
-}
-
-/// Whether the fields of a record of this map that hold its key are sensitive.
-fn key_is_sensitive(map: &RecordMap) -> bool {
-    let mut parts = map
-        .layout
-        .key
-        .iter()
-        .map(|part: &Part| &part.from)
-        .collect::<Vec<_>>();
-    parts.extend(
-        map.from
-            .values()
-            .filter_map(|inside| Some(&inside.layout.key.as_ref()?.from)),
-    );
-    let holds = |field: &Field| field.sensitive && parts.contains(&&field.source);
-    let inside = map
-        .from
-        .values()
-        .flat_map(|inside| inside.layout.fields.values());
-    map.layout.fields.values().chain(inside).any(holds)
-}
-
-/// A key of which only the first letter and, of an address, the domain are shown.
-fn mask(key: &str) -> String {
-    let first: String = key.chars().take(1).collect();
-    match key.rsplit_once('@') {
-        Some((_, domain)) => format!("{first}…@{domain}"),
-        None => format!("{first}…"),
-    }
 }
 
 /// Whether all paths that write this type there in its own versions come from one system: versions of two systems cannot

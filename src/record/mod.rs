@@ -13,6 +13,7 @@ pub(crate) mod instant;
 pub mod json;
 pub mod ledger;
 pub mod map;
+pub mod mask;
 pub mod pointer;
 pub mod read;
 pub mod shape;

@@ -29,6 +29,7 @@ use crate::queue::model::{Class, Request, Step};
 use crate::queue::render;
 use crate::record::RecordError;
 use crate::record::map::{RecordMap, Shape};
+use crate::record::mask;
 use crate::record::shape::{self, Filling};
 use crate::record::value::Record;
 use crate::time::{Clock, short};
@@ -328,7 +329,7 @@ impl Remote {
         let step = Step {
             what: verb.words(),
             method: request.method.clone(),
-            url: request.url.clone(),
+            url: self.shown_url(map, shape, filling, &request),
             status: judged.status,
             millis: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
             note: judge::note(verb, &found, &judged),
@@ -340,6 +341,33 @@ impl Remote {
             request,
             step,
         })
+    }
+
+    /// The request's address as it may be kept and shown: without the key where that is sensitive.
+    pub fn shown_url(
+        &self,
+        map: &RecordMap,
+        shape: &Shape,
+        filling: &Filling<'_>,
+        request: &Request,
+    ) -> String {
+        let Some(key) = filling.key else {
+            return request.url.clone();
+        };
+        // What one system calls sensitive does not become public in another.
+        let config = self.live.borrow().config.clone();
+        let maps = (config.systems.values()).filter_map(|system| system.records.get(&map.kind));
+        let masked = mask::shown(maps.map(AsRef::as_ref), key);
+        if masked == key {
+            return request.url.clone();
+        }
+        let filling = Filling {
+            key: Some(&masked),
+            ..*filling
+        };
+        (self.base(&map.system).ok())
+            .and_then(|base| shape::request(&base, map, shape, &filling, &self.engine).ok())
+            .map_or_else(|| shape.url.clone(), |request| request.url)
     }
 
     /// Takes a token of the system's budget: the one that was paid before, or the next one.

@@ -13,6 +13,7 @@ use super::types::AdoptPage;
 use super::view::{AdoptDifference, AdoptionRow, Matched};
 use super::work::Work;
 use super::writer::Fault;
+use crate::record::decimal::Decimal;
 use crate::record::ledger::{About, Learned};
 use crate::record::value::Version;
 use crate::time::Timestamp;
@@ -187,26 +188,37 @@ pub(super) fn matched(
         let others = side(work.connection, kind, second, key)?;
         let (one, other) = match (ones, others) {
             (Some(one), Some(other)) => (one, other),
-            (Some(_), None) => {
-                out.only_first.push(key.clone());
+            (Some(one), None) => {
+                out.only_first
+                    .push((key.clone(), one.id.unwrap_or_default()));
                 continue;
             }
-            _ => {
-                out.only_second.push(key.clone());
+            (None, other) => {
+                let id = other.and_then(|other| other.id);
+                out.only_second.push((key.clone(), id.unwrap_or_default()));
                 continue;
             }
         };
         if one.twice || other.twice {
-            out.twice.push(key.clone());
+            let twice = if one.twice { one } else { other };
+            out.twice.push((key.clone(), twice.id.unwrap_or_default()));
             continue;
         }
         out.matched += 1;
         let mut agreed = Vec::new();
         for (name, value) in &one.fields {
             match other.fields.get(name) {
-                Some(same) if same == value => agreed.push((name.clone(), value.clone())),
+                Some(same) if alike(value, same) => {
+                    let fuller = if same.len() > value.len() {
+                        same
+                    } else {
+                        value
+                    };
+                    agreed.push((name.clone(), fuller.clone()));
+                }
                 Some(differs) => out.differing.push(AdoptDifference {
                     key: key.clone(),
+                    id: one.id.clone().unwrap_or_default(),
                     field: name.clone(),
                     values: [value.clone(), differs.clone()],
                 }),
@@ -227,6 +239,21 @@ pub(super) fn matched(
         .then(|| keys.last().cloned())
         .flatten();
     Ok(out)
+}
+
+/// Two canonical texts mean the same: equal, or one amount whose currency only one system tells, as `record::compare` has
+/// it. Texts are in quotes and hashes begin with `#`: neither is taken for an amount.
+fn alike(one: &str, other: &str) -> bool {
+    let amount = |text: &str| {
+        let (amount, currency) = match text.split_once(' ') {
+            Some((amount, currency)) => (amount, Some(currency.to_owned())),
+            None => (text, None),
+        };
+        Some((Decimal::parse(amount)?, currency))
+    };
+    one == other
+        || matches!((amount(one), amount(other)), (Some((a, one)), Some((b, other)))
+            if a == b && one.is_some() != other.is_some())
 }
 
 /// Learns what one system holds. A second time there is nothing to tell.
@@ -274,4 +301,24 @@ pub(super) fn end(work: &mut Work<'_>, kind: &str, sides: &[String; 2]) -> Resul
             .execute([kind, system])?;
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_agrees_where_one_system_tells_no_currency_and_nothing_else_does() {
+        for (one, other, expected) in [
+            ("1.50 NOK", "1.5", true),
+            ("1.5", "1.50 NOK", true),
+            ("1.50 NOK", "1.50 SEK", false),
+            ("1.50 NOK", "1.51", false),
+            ("\"1.50 NOK\"", "\"1.5\"", false),
+            ("#15", "15", false),
+            ("null", "0", false),
+        ] {
+            assert_eq!(alike(one, other), expected, "{one} {other}");
+        }
+    }
 }

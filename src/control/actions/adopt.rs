@@ -15,6 +15,7 @@ use crate::config::model::Config;
 use crate::event::expr::Engine;
 use crate::record::json::Node;
 use crate::record::map::RecordMap;
+use crate::record::mask;
 use crate::record::read;
 use crate::remote::Remote;
 use crate::remote::list::{Page, Pages};
@@ -189,7 +190,7 @@ impl Actions {
                 .adopt_match(kind.to_owned(), sides.clone(), after.clone(), !dry_run)
                 .await?;
             after.clone_from(&part.next);
-            found.add(part);
+            found.add(part, [&one, &other]);
             if after.is_none() {
                 break;
             }
@@ -296,13 +297,27 @@ impl Side<'_> {
 }
 
 impl Adopted {
-    fn add(&mut self, part: Matched) {
+    /// Counts a part. Keys that are sensitive are masked: the report is shown, and kept with the submission.
+    fn add(&mut self, part: Matched, maps: [&RecordMap; 2]) {
+        let is_masked = maps.into_iter().any(mask::key_is_sensitive);
+        // A masked key says nothing: the system's own id finds the record.
+        let told = |key: &str, id: &str| match mask::shown(maps, key) {
+            masked if is_masked && !id.is_empty() => format!("{masked} (id {id})"),
+            key => key,
+        };
+        let shown = |keys: Vec<(String, String)>| -> Vec<String> {
+            (keys.iter()).map(|(key, id)| told(key, id)).collect()
+        };
+        let differing = (part.differing.into_iter()).map(|one| AdoptDifference {
+            key: told(&one.key, &one.id),
+            ..one
+        });
         self.matched += part.matched;
         self.agreed += part.agreed;
-        self.differing.extend(part.differing);
-        self.missing[0].extend(part.only_first);
-        self.missing[1].extend(part.only_second);
-        self.twice.extend(part.twice);
+        self.differing.extend(differing.collect());
+        self.missing[0].extend(shown(part.only_first));
+        self.missing[1].extend(shown(part.only_second));
+        self.twice.extend(shown(part.twice));
     }
 
     /// In one line: names of the configuration and numbers only.
@@ -362,7 +377,13 @@ impl Adopted {
         );
         let differing = (self.differing.first.iter()).map(|one| {
             let [left, right] = one.values.each_ref().map(|value| line(value, 40));
-            format!("{} {} ({left} / {right})", Visible::of(&one.key), one.field)
+            let key = Visible::of(&one.key);
+            // What begins so is a keyed hash: it says no more than that they differ.
+            if one.values.iter().any(|value| value.starts_with('#')) {
+                format!("{key} {} (hidden)", one.field)
+            } else {
+                format!("{key} {} ({left} / {right})", one.field)
+            }
         });
         few(
             format!("fields differ ({from} / {to})"),

@@ -178,12 +178,12 @@ pub struct Matched {
     pub agreed: u64,
     /// Fields that are on both and differ.
     pub differing: Vec<AdoptDifference>,
-    /// Keys on the first side only.
-    pub only_first: Vec<String>,
-    /// Keys on the second side only.
-    pub only_second: Vec<String>,
-    /// Keys that two records of one side carry: nobody can say which is meant.
-    pub twice: Vec<String>,
+    /// Keys on the first side only, each with that system's id; blank where it has none.
+    pub only_first: Vec<(String, String)>,
+    /// Keys on the second side only, likewise.
+    pub only_second: Vec<(String, String)>,
+    /// Keys that two records of one side carry, with the id of the last: nobody can say which is meant.
+    pub twice: Vec<(String, String)>,
 }
 
 /// A field that differs between two systems. Values are canonical texts, or keyed hashes where sensitive.
@@ -191,6 +191,8 @@ pub struct Matched {
 pub struct AdoptDifference {
     /// The record's key.
     pub key: String,
+    /// The first system's id of it; blank where it has none.
+    pub id: String,
     /// The field.
     pub field: String,
     /// The first side's value and the second's.
