@@ -54,7 +54,7 @@ mod worker;
 
 /// Done, or all is well.
 pub const OK: u8 = 0;
-/// Refused or failed; for `status` and `doctor` a warning.
+/// Refused or failed; for `status`, `doctor` and `probe` a warning.
 pub const FAILED: u8 = 1;
 /// For `status`, `doctor`, `probe` and `reconcile`: critical. (clap's code for a senseless command line, too.)
 pub const CRITICAL: u8 = 2;
@@ -63,9 +63,9 @@ pub const UNREADABLE: u8 = 3;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done (status, doctor: all is well)
+  0  done (status, doctor, probe: all is well)
   1  refused or failed, the standard error says why and what to do (status, doctor, probe: a warning)
-  2  the command line makes no sense (status, doctor, reconcile, probe: critical; demo: an event is missing)
+  2  the command line makes no sense (status, doctor, probe, reconcile: critical; demo: an event is missing)
   3  status could not be read
 
 Environment:

@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::context::Context;
 use super::out;
-use crate::config::model::Config;
+use crate::config::model::{Config, hook_address};
 
 /// Stands where the configuration names no public address.
 const EXAMPLE: &str = "https://shop.example/_midwatch";
@@ -37,11 +37,6 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let config = context.config_in_force()?;
     out::say(block(args.server, &config).trim_end())?;
     Ok(super::OK)
-}
-
-/// The address that a vendor calls for a system's events, below the public one.
-pub(super) fn address(public: &str, system: &str) -> String {
-    format!("{}/hooks/{system}", public.trim_end_matches('/'))
 }
 
 fn block(server: Server, config: &Config) -> String {
@@ -171,7 +166,7 @@ fn vendors(out: &mut String, config: &Config, public: &str) {
             out.push_str("\n# What to tell each vendor:\n");
             any = true;
         }
-        let address = address(public, name);
+        let address = hook_address(public, name);
         let _ = writeln!(out, "#   {name} ({}): {address}", hooks.recipe.name);
     }
     if !any {

@@ -66,6 +66,11 @@ pub struct Site {
     pub live_from: Option<Timestamp>,
 }
 
+/// The address that a vendor calls for a system's events, below the public one.
+pub fn hook_address(public: &str, system: &str) -> String {
+    format!("{}/hooks/{system}", public.trim_end_matches('/'))
+}
+
 /// `[ingest]`.
 #[derive(Debug, Clone)]
 pub struct Ingest {

@@ -8,6 +8,7 @@ mod escalate;
 mod hidden;
 mod offline;
 pub mod presence;
+pub mod probe;
 pub mod process;
 mod reload;
 mod share;

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What an answer says is left, and in how long the window ends, if it says so.
-pub(super) fn left(
+pub(crate) fn left(
     names: &LimitHeaders,
     reply: &Reply,
     now: Timestamp,

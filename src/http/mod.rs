@@ -7,7 +7,7 @@ mod certificate;
 mod exchange;
 pub mod guard;
 pub mod join;
-mod limits;
+pub(crate) mod limits;
 pub mod link;
 pub mod oauth;
 mod outbound;

@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use crate::config::model::hook_address;
 use crate::store::view::{SenderRow, Severity};
 use crate::visible::Visible;
 
@@ -37,8 +38,7 @@ impl Ours<'_> {
 
     /// The whole address, where it is known.
     pub(super) fn address(&self) -> Option<String> {
-        let base = self.public_url?.trim_end_matches('/');
-        Some(format!("{base}{}", self.path()))
+        Some(hook_address(self.public_url?, self.system))
     }
 
     fn is(&self, address: &str) -> bool {

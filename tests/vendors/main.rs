@@ -8,3 +8,4 @@ mod others;
 mod payments;
 mod place;
 mod presets;
+mod probe;

@@ -1,41 +1,31 @@
-//! Probing a system: what `remote` finds, as the answer of an action. Called by the action layer.
+//! Probing a system through the running worker, within the budget that its deliveries share.
 
 use super::super::action::{Actor, Done, Refused};
+use super::super::probe::facts;
 use super::{Actions, audit, done, refused};
 use crate::event::expr::Engine;
-use crate::remote::Remote;
-use crate::remote::probe::Verdict;
+use crate::remote::{Remote, probe};
 use crate::store::LogEntry;
-use crate::visible::Visible;
 
 impl Actions {
-    /// Asks a system whether it can be worked with. What is bad is no failure of the action: it is what was asked for.
+    /// Asks a system whether it can be worked with. Nothing is written there; that it was asked is in the log.
     pub(super) async fn probe(
         &self,
-        system: &str,
+        name: &str,
         actor: &Actor,
     ) -> Result<(Done, Option<LogEntry>), Refused> {
+        let system = self.system(name)?;
+        let facts = self.read(move |reader| facts(reader, &system)).await?;
         let live = self.inner.live.clone();
         let remote = Remote::new(live, self.outbound().clone(), Engine::new());
-        let report = (remote.probe(system).await).map_err(|error| refused(error.to_string()))?;
-        let bad: Vec<&str> = (report.items.iter())
-            .filter(|item| item.verdict >= Verdict::Warn)
-            .map(|item| item.what)
-            .collect();
-        let found = if bad.is_empty() {
-            "nothing is wrong".to_owned()
-        } else {
-            format!("look at: {}", bad.join(", "))
+        let asked = probe::probe(&remote, name, &facts);
+        let Some(report) = self.inner.stop.run_until_cancelled(asked).await else {
+            return Err(refused("the worker is stopping"));
         };
-        let log = audit(
-            actor,
-            "probe",
-            None,
-            None,
-            format!("{system} probed: {found}"),
-        );
-        let mut done = done(Visible::lines_of(&report.text()).into_string());
+        let report = report.map_err(|error| refused(error.to_string()))?;
+        let text = format!("{name} was probed: {}", report.level.word());
+        let mut done = done(report.text());
         done.report = serde_json::to_value(&report).ok();
-        Ok((done, Some(log)))
+        Ok((done, Some(audit(actor, "probe", None, None, text))))
     }
 }

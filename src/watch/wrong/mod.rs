@@ -4,6 +4,8 @@ mod job;
 mod path;
 mod sender;
 
+pub use sender::sender_trouble;
+
 use std::path::PathBuf;
 
 use serde::Serialize;

@@ -19,7 +19,7 @@ pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> 
             .iter()
             .find(|row| row.system == system.name);
         if let Some(row) = row.filter(|_| is_watched) {
-            all.extend(silent(row));
+            all.extend(sender_trouble(row));
         }
         for row in (overview.polls.iter()).filter(|row| row.system == system.name) {
             all.extend(stale(system, row, now));
@@ -28,7 +28,8 @@ pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> 
     all
 }
 
-fn silent(row: &SenderRow) -> Option<Trouble> {
+/// What is wrong with a webhook whose vendor is asked for it.
+pub fn sender_trouble(row: &SenderRow) -> Option<Trouble> {
     let system = line(&row.system, 40);
     let last = || match row.called {
         Some(_) => "nothing new comes from there",
