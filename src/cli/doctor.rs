@@ -13,10 +13,10 @@ use crate::config::model::Config;
 use crate::config::secret;
 use crate::http::oauth::health;
 use crate::store::Reader;
-use crate::store::view::{Lock, WorkerRow};
+use crate::store::view::{Lock, Overview, Severity, WorkerRow};
 use crate::time::{Clock, Timestamp, short};
 use crate::visible::Visible;
-use crate::watch::SILENCE;
+use crate::watch::{About, SILENCE, wrong_now};
 
 /// A write-ahead log larger than this should have been folded back (bytes).
 const LARGE_WAL: u64 = 64 << 20;
@@ -134,6 +134,7 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
     ));
     findings.extend(secrets(config));
     findings.extend(tokens(config, now));
+    findings.extend(public(config));
     findings.push(disk(config));
     if !database.exists() {
         findings.push(fine(
@@ -154,6 +155,7 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
                     Err(error) => unreadable(&error.to_string()),
                 });
                 findings.push(worker(&overview.worker, now));
+                findings.extend(senders(&overview, config));
                 if let Some(host) = overview.foreign_host {
                     findings.push(bad(
                         "host",
@@ -203,6 +205,10 @@ fn secrets(config: &Config) -> Vec<Finding> {
 fn tokens(config: &Config, now: Timestamp) -> Vec<Finding> {
     let finding = |health: health::Health| {
         let found = format!("{}: {}", health.system, Visible::of(&health.words));
+        if !health.is_known {
+            let next = "run this as the worker's user";
+            return bad("tokens", Level::Warning, found, next);
+        }
         let next = "see it with `midwatch probe`; `midwatch login` gets new tokens";
         match health.level {
             health::Level::Ok => fine("tokens", found),
@@ -211,6 +217,50 @@ fn tokens(config: &Config, now: Timestamp) -> Vec<Finding> {
         }
     };
     health::all(config, now).into_iter().map(finding).collect()
+}
+
+/// Do those who call know where to?
+fn public(config: &Config) -> Option<Finding> {
+    let mut names = config.systems.values().filter(|one| one.hooks.is_some());
+    let first = names.next()?;
+    let Some(address) = &config.site.public_url else {
+        return Some(bad(
+            "public url",
+            Level::Warning,
+            format!(
+                "{} sends webhooks, but site.public_url is not set: which webhooks call this address cannot be told",
+                first.name
+            ),
+            "set it to what the vendors call; `midwatch proxy nginx` shows what the web server must pass on",
+        ));
+    };
+    Some(fine("public url", format!("vendors call {address}")))
+}
+
+/// What is wrong with those who send, as the worker last found it.
+fn senders(overview: &Overview, config: &Config) -> Vec<Finding> {
+    let troubles = wrong_now(overview, config).into_iter();
+    let found: Vec<Finding> = troubles
+        .filter(|trouble| trouble.about == About::Sender)
+        .map(|trouble| {
+            let level = match trouble.severity {
+                Severity::Critical => Level::Critical,
+                Severity::Warning | Severity::Info => Level::Warning,
+            };
+            let next = "`midwatch probe SYSTEM` shows whether it can be worked with, and what it must call";
+            bad("senders", level, trouble.words, next)
+        })
+        .collect();
+    match (
+        found.is_empty(),
+        overview.senders.is_empty() && overview.polls.is_empty(),
+    ) {
+        (true, false) => vec![fine(
+            "senders",
+            "nothing is wrong with those who were heard",
+        )],
+        _ => found,
+    }
 }
 
 fn disk(config: &Config) -> Finding {
@@ -436,5 +486,55 @@ mod tests {
         ] {
             assert_eq!(kills(&all), expected, "{all:?}");
         }
+    }
+
+    #[test]
+    fn who_sends_has_to_know_where_to() {
+        let hooks = "[systems.shop]\nhooks = { recipe = \"woocommerce\", secrets = [\"env:X\"] }\n";
+        let site = "[site]\npublic_url = \"https://shop.example/_midwatch\"\n";
+        for (text, expected) in [
+            (String::new(), None),
+            ("[systems.shop]\n".to_owned(), None),
+            (hooks.to_owned(), Some(Level::Warning)),
+            (format!("{site}{hooks}"), Some(Level::Ok)),
+        ] {
+            let file = Path::new("/srv/midwatch.toml");
+            let config = match crate::config::parse(&text, file) {
+                Ok(loaded) => loaded.config,
+                Err(wrong) => panic!("{}", crate::config::report::render(&wrong)),
+            };
+            let found = public(&config).map(|finding| finding.level);
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_that_was_disabled_is_critical_here_too() {
+        use crate::store::view::SenderRow;
+        let text = "[systems.shop]\nhooks = { recipe = \"woocommerce\", secrets = [\"env:X\"] }\n";
+        let mut config = match crate::config::parse(text, Path::new("/srv/midwatch.toml")) {
+            Ok(loaded) => loaded.config,
+            Err(wrong) => panic!("{}", crate::config::report::render(&wrong)),
+        };
+        let hooks = config.systems.get_mut("shop").unwrap().hooks.as_mut();
+        hooks.unwrap().watch = Some(std::time::Duration::from_secs(900));
+        let levels = |state: &str| {
+            let overview = Overview {
+                senders: vec![SenderRow {
+                    system: "shop".to_owned(),
+                    state: Some(state.to_owned()),
+                    ..SenderRow::default()
+                }],
+                ..Overview::default()
+            };
+            let found = senders(&overview, &config);
+            found
+                .iter()
+                .map(|finding| finding.level)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(levels("disabled"), [Level::Critical]);
+        assert_eq!(levels("missing"), [Level::Warning]);
+        assert_eq!(levels("enabled"), [Level::Ok]);
     }
 }

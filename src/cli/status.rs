@@ -8,16 +8,20 @@ use serde::Serialize;
 use super::context::{Context, reader};
 use super::out;
 use crate::config::model::Config;
-use crate::store::view::{Overview, Severity};
-use crate::time::short;
-use crate::watch::{Trouble, path_state, worker_state, wrong_now};
+use crate::http::oauth::health::{self, Health};
+use crate::queue::filter::Filter;
+use crate::store::view::{Overview, PathRow, Severity, Shadowed};
+use crate::store::{ReadError, Reader};
+use crate::time::{Timestamp, short};
+use crate::watch::{Trouble, path_state, token_troubles, worker_state, wrong_now};
 
 /// Says how things stand: exit code 0 all is well, 1 a warning, 2 critical, 3 it cannot be read.
 ///
-/// With --json one object: severity (ok, warning, critical), wrong (severity, about, words, path, job, runbook), and
-/// overview: at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered, shadow, live_at, needing,
-/// pause, breaker,
-/// minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
+/// With --json one object: severity (ok, warning, critical), wrong (severity, about, words, path, job, runbook), shadowed
+/// (path, count, oldest, newest, would: words and how many), needs (path, count, and of the oldest: system, kind, since,
+/// until), tokens (system, level: ok, warn, bad; is_known, words, valid_until, refresh_known, last_error), and overview:
+/// at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered,
+/// shadow, live_at, needing, pause, breaker, minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
 /// checked, state, address, hook, error), polls (system, kind, mark, run, seen, error), log, foreign_host,
 /// trouble, unreadable, config (its hash, 16 hex digits); times in milliseconds since 1970, durations in milliseconds.
 #[derive(Debug, clap::Args)]
@@ -31,7 +35,30 @@ pub struct Args {
 struct Shown<'a> {
     severity: &'static str,
     wrong: &'a [Trouble],
+    shadowed: &'a [Recorded],
+    needs: &'a [Needing],
+    tokens: &'a [Health],
     overview: &'a Overview,
+}
+
+/// What a path in shadow mode recorded.
+#[derive(Serialize)]
+struct Recorded {
+    path: String,
+    #[serde(flatten)]
+    shadowed: Shadowed,
+}
+
+/// How many of a path wait for another record's id, and what the oldest of them waits for; not its key, which may be an
+/// address.
+#[derive(Serialize)]
+struct Needing {
+    path: String,
+    count: u64,
+    system: String,
+    kind: String,
+    since: Timestamp,
+    until: Timestamp,
 }
 
 /// Reads and judges.
@@ -47,8 +74,14 @@ pub fn run(args: &Args, context: &Context) -> u8 {
 
 fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let config = context.config_in_force()?;
-    let overview = reader(&config)?.overview()?;
-    let wrong = wrong_now(&overview, &config);
+    let reader = reader(&config)?;
+    let overview = reader.overview()?;
+    let tokens = health::all(&config, overview.at);
+    let mut wrong = wrong_now(&overview, &config);
+    wrong.extend(token_troubles(&tokens));
+    // Stable: what was worst of its severity stays so.
+    wrong.sort_by_key(|trouble| std::cmp::Reverse(trouble.severity));
+    let (shadowed, needs) = (recorded(&reader, &overview)?, needing(&reader, &overview)?);
     let worst = wrong.iter().map(|trouble| trouble.severity).max();
     let (severity, code) = match worst {
         Some(Severity::Critical) => ("critical", super::CRITICAL),
@@ -59,12 +92,136 @@ fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
         out::json(&Shown {
             severity,
             wrong: &wrong,
+            shadowed: &shadowed,
+            needs: &needs,
+            tokens: &tokens,
             overview: &overview,
         })?;
     } else {
-        out::say(&words(severity, &wrong, &overview, &config))?;
+        let mut text = words(severity, &wrong, &overview, &config);
+        let more = [
+            modes(&shadowed, &needs, overview.at),
+            systems(&overview, &config, &tokens),
+        ];
+        for rows in more.iter().filter(|rows| !rows.is_empty()) {
+            let _ = write!(text, "\n\n{}", out::table(rows));
+        }
+        out::say(&text)?;
     }
     Ok(code)
+}
+
+fn recorded(reader: &Reader, overview: &Overview) -> Result<Vec<Recorded>, ReadError> {
+    let shadow = overview.paths.iter().filter(|path| path.shadow);
+    let recorded = |path: &PathRow| {
+        Ok(Recorded {
+            path: path.name.clone(),
+            shadowed: reader.shadowed(&path.name)?,
+        })
+    };
+    shadow.map(recorded).collect()
+}
+
+fn needing(reader: &Reader, overview: &Overview) -> Result<Vec<Needing>, ReadError> {
+    let mut all = Vec::new();
+    for path in overview.paths.iter().filter(|path| path.needing > 0) {
+        let filter = Filter {
+            paths: vec![path.name.clone()],
+            ..Filter::default()
+        };
+        // The oldest comes first; none where it was just let go.
+        let oldest = reader.needs(&filter, 1)?.into_iter().next();
+        all.extend(oldest.map(|need| Needing {
+            path: path.name.clone(),
+            count: path.needing,
+            system: need.system,
+            kind: need.kind,
+            since: need.since,
+            until: need.until,
+        }));
+    }
+    Ok(all)
+}
+
+/// Paths that do not send what comes: in shadow, or waiting for another record.
+fn modes(shadowed: &[Recorded], needs: &[Needing], now: Timestamp) -> Vec<Vec<String>> {
+    let ago = |at: Timestamp| format!("{} ago", short(now.since(at)));
+    let shadow = shadowed.iter().map(|one| {
+        let since = one.shadowed.oldest.map_or(String::new(), |oldest| {
+            format!(", the first {}", ago(oldest))
+        });
+        vec![
+            one.path.clone(),
+            format!(
+                "in shadow: {} recorded{since}, none sent",
+                one.shadowed.count
+            ),
+        ]
+    });
+    let needing = needs.iter().map(|need| {
+        vec![
+            need.path.clone(),
+            format!(
+                "{} wait for another record, the oldest for {}, for a {} in {}; held for review in {}",
+                need.count,
+                short(now.since(need.since)),
+                need.kind,
+                need.system,
+                short(need.until.since(now))
+            ),
+        ]
+    });
+    shadow.chain(needing).collect()
+}
+
+/// What comes from the systems, and how long they let us in.
+fn systems(overview: &Overview, config: &Config, tokens: &[Health]) -> Vec<Vec<String>> {
+    let ago = |at: Timestamp| format!("{} ago", short(overview.at.since(at)));
+    let row =
+        |system: &str, what: &str, words: String| vec![system.to_owned(), what.to_owned(), words];
+    let mut rows = Vec::new();
+    for (name, system) in &config.systems {
+        let sender = overview.senders.iter().find(|row| row.system == *name);
+        if system.hooks.is_some() {
+            let called = sender.and_then(|row| row.called);
+            let mut words = called.map_or("never called".to_owned(), |at| {
+                format!("last called {}", ago(at))
+            });
+            let state =
+                sender.and_then(|row| Some((row.state.as_deref()?, row.address.as_deref())));
+            if let Some((state, address)) = state {
+                let _ = write!(words, "; its webhook is {state}");
+                if let Some(address) = address {
+                    let _ = write!(words, ", to {address}");
+                }
+            }
+            if let Some(error) = sender.and_then(|row| row.error.as_deref()) {
+                let _ = write!(words, "; could not be asked: {error}");
+            }
+            rows.push(row(name, "webhook", words));
+        }
+        for (kind, every) in &system.poll {
+            let found =
+                (overview.polls.iter()).find(|row| row.system == *name && row.kind == *kind);
+            let words = found.map_or("not asked yet".to_owned(), |poll| {
+                let run = format!(
+                    "asked for {kind} {}, every {}; complete up to {}",
+                    ago(poll.run),
+                    short(*every),
+                    ago(poll.mark)
+                );
+                match &poll.error {
+                    Some(error) => format!("{run}; failed: {error}"),
+                    None => run,
+                }
+            });
+            rows.push(row(name, "poll", words));
+        }
+        for health in tokens.iter().filter(|health| health.system == *name) {
+            rows.push(row(name, "tokens", health.words.clone()));
+        }
+    }
+    rows
 }
 
 fn words(severity: &str, wrong: &[Trouble], overview: &Overview, config: &Config) -> String {
@@ -110,4 +267,120 @@ fn words(severity: &str, wrong: &[Trouble], overview: &Overview, config: &Config
         .collect();
     let _ = write!(text, "\n{}", out::table(&rows));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::oauth::health::Level;
+    use crate::store::view::{PollRow, SenderRow};
+
+    const NOW: Timestamp = Timestamp(1_795_464_000_000);
+
+    fn before(seconds: u64) -> Timestamp {
+        NOW - Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn who_sends_is_polled_or_handed_tokens_out_is_told_and_nobody_else() {
+        let text = r#"
+            [systems.shop]
+            url = "https://shop.example"
+            hooks = { recipe = "woocommerce", secrets = ["env:X"] }
+            [systems.bank]
+            hooks = { recipe = "stripe", secrets = ["env:X"] }
+            [systems.other]
+        "#;
+        let file = std::path::Path::new("/srv/midwatch.toml");
+        let mut config = match crate::config::parse(text, file) {
+            Ok(loaded) => loaded.config,
+            Err(wrong) => panic!("{}", crate::config::report::render(&wrong)),
+        };
+        let polled = config.systems.get_mut("other").unwrap();
+        polled.poll = vec![("order".to_owned(), Duration::from_secs(300))];
+        let overview = Overview {
+            at: NOW,
+            senders: vec![SenderRow {
+                system: "shop".to_owned(),
+                called: Some(before(120)),
+                state: Some("disabled".to_owned()),
+                address: Some("https://x.example/hooks/shop".to_owned()),
+                ..SenderRow::default()
+            }],
+            polls: vec![PollRow {
+                system: "other".to_owned(),
+                kind: "order".to_owned(),
+                mark: before(3600),
+                run: before(60),
+                seen: 3,
+                error: Some("it answered 500".to_owned()),
+            }],
+            ..Overview::default()
+        };
+        let health = Health {
+            system: "other".to_owned(),
+            level: Level::Warn,
+            is_known: true,
+            words: "good for 1d, and cannot be renewed".to_owned(),
+            valid_until: None,
+            refresh_known: false,
+            last_error: None,
+        };
+        let rows = systems(&overview, &config, std::slice::from_ref(&health));
+        let rows: Vec<String> = rows.iter().map(|row| row.join("|")).collect();
+        assert_eq!(
+            rows,
+            [
+                "bank|webhook|never called",
+                "other|poll|asked for order 1m ago, every 5m; complete up to 1h ago; failed: it answered 500",
+                "other|tokens|good for 1d, and cannot be renewed",
+                "shop|webhook|last called 2m ago; its webhook is disabled, to https://x.example/hooks/shop",
+            ]
+        );
+        // What a token's state means for the exit code.
+        for (level, is_known, severity) in [
+            (Level::Ok, true, None),
+            (Level::Warn, true, Some(Severity::Warning)),
+            (Level::Bad, true, Some(Severity::Critical)),
+            (Level::Warn, false, None),
+        ] {
+            let health = Health {
+                level,
+                is_known,
+                ..health.clone()
+            };
+            let found = token_troubles(&[health]);
+            let found = found.first().map(|trouble| trouble.severity);
+            assert_eq!(found, severity, "{level:?} {is_known}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_sent_is_told_with_its_age_and_no_key() {
+        let shadowed = Recorded {
+            path: "deals".to_owned(),
+            shadowed: Shadowed {
+                count: 12,
+                oldest: Some(before(7200)),
+                ..Shadowed::default()
+            },
+        };
+        let need = Needing {
+            path: "orders".to_owned(),
+            count: 4,
+            system: "crm".to_owned(),
+            kind: "contact".to_owned(),
+            since: before(60),
+            until: NOW + Duration::from_secs(3600),
+        };
+        let rows = modes(&[shadowed], &[need], NOW);
+        let rows: Vec<String> = rows.iter().map(|row| row.join("|")).collect();
+        assert_eq!(
+            rows,
+            [
+                "deals|in shadow: 12 recorded, the first 2h ago, none sent",
+                "orders|4 wait for another record, the oldest for 1m, for a contact in crm; held for review in 1h",
+            ]
+        );
+    }
 }

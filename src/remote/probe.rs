@@ -392,15 +392,13 @@ impl Probing<'_> {
             let mut maps = self.system.records.values();
             maps.find(|map| map.lookup.is_some())
         };
-        let (kind, key) = match known {
-            Some((kind, key)) => (kind.clone(), key.as_str()),
-            None => {
-                let Some(map) = first() else {
-                    self.skip(&[What::Lookup], "no record type of it has a lookup");
-                    return Ok(None);
-                };
-                (map.kind.clone(), NOBODY)
-            }
+        let (kind, key) = if let Some((kind, key)) = known {
+            (kind.clone(), key.as_str())
+        } else if let Some(map) = first() {
+            (map.kind.clone(), NOBODY)
+        } else {
+            self.skip(&[What::Lookup], "no record type of it has a lookup");
+            return Ok(None);
         };
         let (name, manner) = (&self.system.name, self.manner());
         let asked = match self.remote.lookup(name, &kind, key, &manner).await {

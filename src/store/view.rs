@@ -245,7 +245,7 @@ pub struct WorkerRow {
 }
 
 /// Everything the Overview needs, in one read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Overview {
     /// When it was read.
     pub at: Timestamp,

@@ -1,6 +1,7 @@
 //! How a system's tokens stand, for status, doctor and probes: read from the token file, without asking anyone. Pure but
 //! for that one read; must never say what a token is.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct Health {
     pub level: Level,
     /// In words, with what to do. May hold text from outside.
     pub words: String,
+    /// False: this user may not read the token file; the worker's user can tell.
+    pub is_known: bool,
     /// When the access token expires, where the vendor says so.
     pub valid_until: Option<Timestamp>,
     /// There is a refresh token.
@@ -52,7 +55,12 @@ pub fn health(config: &Config, system: &str, now: Timestamp) -> Option<Health> {
         Ok(stored) => judge(system, oauth.grant, stored.as_ref(), now),
         Err(error) => Health {
             system: system.to_owned(),
-            level: Level::Bad,
+            level: if error.kind() == ErrorKind::PermissionDenied {
+                Level::Warn
+            } else {
+                Level::Bad
+            },
+            is_known: error.kind() != ErrorKind::PermissionDenied,
             words: format!("the token file {}: {error}", file.path().display()),
             valid_until: None,
             refresh_known: false,
@@ -151,6 +159,7 @@ fn judge(system: &str, grant: Grant, stored: Option<&Stored>, now: Timestamp) ->
     Health {
         system: system.to_owned(),
         level,
+        is_known: true,
         words,
         valid_until,
         refresh_known: stored.refresh.is_some(),

@@ -4,7 +4,7 @@ mod job;
 mod path;
 mod sender;
 
-pub use sender::sender_trouble;
+pub use sender::{sender_trouble, token_troubles};
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub enum About {
     Dead,
     /// Deliveries that are held.
     Held,
-    /// A system that does not call, or cannot be asked.
+    /// A system that does not call, cannot be asked, or whose tokens run out.
     Sender,
     /// A reconciliation job.
     Job,

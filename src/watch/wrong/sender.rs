@@ -2,6 +2,7 @@
 
 use super::{About, Trouble, bare};
 use crate::config::model::{Config, System};
+use crate::http::oauth::health::{Health, Level};
 use crate::store::view::{Overview, PollRow, SenderRow, Severity};
 use crate::time::{Timestamp, short};
 use crate::visible::line;
@@ -68,6 +69,22 @@ pub fn sender_trouble(row: &SenderRow) -> Option<Trouble> {
         ),
     };
     Some(bare(severity, About::Sender, words))
+}
+
+/// What is wrong with systems' tokens, for whom their files can be read.
+pub fn token_troubles(all: &[Health]) -> Vec<Trouble> {
+    let trouble = |health: &Health| {
+        let severity = match health.level {
+            Level::Ok => return None,
+            Level::Warn => Severity::Warning,
+            Level::Bad => Severity::Critical,
+        };
+        let (system, why) = (line(&health.system, 40), line(&health.words, 160));
+        let words = format!("the tokens of {system}: {why}");
+        Some(bare(severity, About::Sender, words))
+    };
+    let known = all.iter().filter(|health| health.is_known);
+    known.filter_map(trouble).collect()
 }
 
 fn stale(system: &System, row: &PollRow, now: Timestamp) -> Option<Trouble> {
