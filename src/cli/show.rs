@@ -121,7 +121,7 @@ fn words(detail: &DeliveryDetail, time: impl Fn(Timestamp) -> String) -> String 
         let charged = if attempt.charged { "" } else { ", not charged" };
         let _ = writeln!(
             out,
-            "\nattempt {}.{}  {}  {}{status}{charged} after {}\n  {} {}\n  key {}",
+            "\nattempt {}.{}  {}  {}{status}{charged} after {}\n  {} {}",
             attempt.generation,
             attempt.number,
             time(attempt.started_at),
@@ -129,8 +129,11 @@ fn words(detail: &DeliveryDetail, time: impl Fn(Timestamp) -> String) -> String 
             short(std::time::Duration::from_millis(attempt.duration_ms)),
             Visible::of(&attempt.method),
             Visible::of(&attempt.url),
-            Visible::of(&attempt.key),
         );
+        // A request that only asks carries none.
+        if !attempt.key.is_empty() {
+            let _ = writeln!(out, "  key {}", Visible::of(&attempt.key));
+        }
         if !attempt.error.is_empty() {
             let _ = writeln!(out, "  {}", Visible::of(&attempt.error));
         }

@@ -166,7 +166,12 @@ fn words(event: &Event, trial: &Trial) -> String {
         );
     }
     for planned in &trial.plan {
-        let _ = write!(out, "\n\n  would {}", planned.what);
+        let verb = if planned.what.starts_with("nothing") {
+            "would do"
+        } else {
+            "would"
+        };
+        let _ = write!(out, "\n\n  {verb} {}", planned.what);
         for field in &planned.difference {
             let told = |value: &Option<String>| match value {
                 Some(value) => value.clone(),
