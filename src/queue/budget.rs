@@ -200,6 +200,14 @@ impl Budget {
         self.bucket().next(Instant::now())
     }
 
+    /// How long one token takes to be made; zero without a limit.
+    pub fn pace(&self) -> Duration {
+        let limit = self.bucket().limit;
+        limit.map_or(Duration::ZERO, |limit| {
+            Duration::from_secs_f64(1.0 / rate(limit))
+        })
+    }
+
     /// Waits for one token and takes it.
     pub async fn acquire(&self) {
         while self.take(1) == 0 {
@@ -316,6 +324,47 @@ mod tests {
             passed >= Duration::from_millis(2000) && passed < Duration::from_millis(2100),
             "{passed:?}"
         );
+    }
+
+    /// As the dispatcher takes them (what is there, and some of it given back) and as attempts under way do (one by one,
+    /// waiting), at once: no span of a second, wherever it begins, sees more than the limit, and nobody starves.
+    #[tokio::test(start_paused = true)]
+    async fn all_who_share_a_budget_stay_within_it_together() {
+        let budget = Budget::new(Some(limit(20, 1000)));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let note = |taken: &Mutex<Vec<Instant>>| taken.lock().unwrap().push(Instant::now());
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (budget, taken) = (budget.clone(), Arc::clone(&taken));
+            tasks.spawn(async move {
+                for _ in 0..15 {
+                    budget.acquire().await;
+                    note(&taken);
+                }
+            });
+        }
+        let (claiming, claimed) = (budget.clone(), Arc::clone(&taken));
+        tasks.spawn(async move {
+            let mut left = 60;
+            while left > 0 {
+                let got = claiming.take(left.min(8));
+                let used = got - got / 3;
+                claiming.give_back(got - used);
+                (0..used).for_each(|_| note(&claimed));
+                left -= used;
+                tokio::time::sleep(Duration::from_millis(7)).await;
+            }
+        });
+        while tasks.join_next().await.is_some() {}
+        let taken = taken.lock().unwrap();
+        assert_eq!(taken.len(), 120);
+        for (n, first) in taken.iter().enumerate() {
+            let span = taken[n..].iter();
+            let within = span.take_while(|at| at.duration_since(*first) < Duration::from_secs(1));
+            assert!(within.count() <= 20);
+        }
+        let took = taken[119].duration_since(taken[0]);
+        assert!(took < Duration::from_secs(7), "{took:?}");
     }
 
     proptest! {

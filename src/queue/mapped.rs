@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::config::model::{Config, Mapping, Path, System, Trust, Write};
 use crate::event::Event;
 use crate::event::expr::Engine;
+use crate::http::percent;
 use crate::record::json::Node;
 use crate::record::ledger::{About, Known};
 use crate::record::map::{RecordMap, Shape};
@@ -93,7 +94,7 @@ impl Ends {
             (Some(written), Some(ours)) if self.versioned => written > ours,
             _ => false,
         };
-        if !newer || known.id.is_none() {
+        if !newer {
             return Outdated::No;
         }
         let written = |name: &String| {
@@ -158,10 +159,9 @@ impl Ends {
     fn sensitive(&self, name: &str) -> bool {
         let from = self.from.get(&self.mapping.source);
         let said = |map: &RecordMap| {
-            map.layout
-                .fields
-                .get(name)
-                .is_some_and(|field| field.sensitive)
+            let inside = map.from.values().map(|inside| &inside.layout);
+            let mut layouts = inside.chain([&map.layout]);
+            layouts.any(|layout| layout.fields.get(name).is_some_and(|field| field.sensitive))
         };
         said(&self.target) || from.is_some_and(|map| said(map))
     }
@@ -170,6 +170,17 @@ impl Ends {
     pub fn shown(&self, kind: &str, key: &str) -> String {
         let maps = [self.from.get(kind), self.to.get(kind)];
         mask::shown(maps.into_iter().flatten().map(AsRef::as_ref), key)
+    }
+
+    /// An address that was filled with a business key of `kind`, as it may be kept and shown.
+    pub fn veiled(&self, kind: &str, key: &str, url: String) -> String {
+        let masked = self.shown(kind, key);
+        if key.is_empty() || masked == key {
+            return url;
+        }
+        let mut encoded = String::new();
+        percent::encode(key, &mut encoded);
+        url.replace(&encoded, &masked).replace(key, &masked)
     }
 }
 

@@ -4,6 +4,8 @@
 //! Values come over exactly or not at all: a status outside a table, an amount in another currency or with more decimals
 //! than the receiver writes is an error, never a guess.
 
+use std::collections::BTreeSet;
+
 use super::body;
 use super::convert;
 use super::error::RecordError;
@@ -71,7 +73,10 @@ pub fn translate(
             carry(name)?;
         }
     } else if own {
-        for name in from.layout.fields.keys() {
+        // Also what only those inside another record have (an order's items).
+        let inside = from.from.values().flat_map(|inside| &inside.layout.fields);
+        let all = from.layout.fields.iter().chain(inside);
+        for name in all.map(|(name, _)| name).collect::<BTreeSet<_>>() {
             if to.layout.fields.contains_key(name) {
                 carry(name)?;
             }

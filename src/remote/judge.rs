@@ -44,7 +44,8 @@ pub(super) fn judge(
     };
     if let Ok(reply) = result {
         let by_id = matches!(verb, Verb::Read | Verb::Update | Verb::Delete);
-        if shape.missing.contains(&reply.status) || (by_id && reply.status == 404) {
+        // One record that is gone says nothing of the system.
+        if shape.missing.contains(&reply.status) || (by_id && matches!(reply.status, 404 | 410)) {
             return (Found::Missing, answered(reply.status));
         }
         let makes = matches!(verb, Verb::Create | Verb::Link(_));

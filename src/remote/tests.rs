@@ -95,12 +95,14 @@ fn each_answer_has_its_meaning_for_each_request() {
         (Verb::Create, false, 400, "", "rejected", Class::Rejected),
         (Verb::Update, false, 200, one, "id 7", well),
         (Verb::Update, false, 404, "", "not there", well),
+        (Verb::Update, false, 410, "", "not there", well),
         (Verb::Update, false, 409, "", "transient", Class::Transient),
         (Verb::Update, false, 422, "", "rejected", Class::Rejected),
         (Verb::Link("contact"), false, 204, "", "done", well),
         (Verb::Link("contact"), false, 409, "", "there already", well),
         (Verb::Delete, false, 404, "", "not there", well),
         (Verb::Create, false, 401, "", "auth", Class::Auth),
+        (Verb::Create, false, 410, "", "gone", Class::Gone),
     ] {
         let found = judged(verb, items, &Ok(reply(status, body)));
         assert_eq!(found, (words.to_owned(), class), "{verb:?} {status} {body}");

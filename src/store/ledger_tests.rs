@@ -496,6 +496,7 @@ async fn a_story_outlives_payloads_and_is_bounded() {
 #[tokio::test]
 async fn shadowed_deliveries_are_settled_counted_replayable_and_pruned() {
     let bed = Bed::new().await;
+    bed.shadow(true).await;
     let id = bed.order("1", Some("k"), "a@x").await;
     let next = bed.order("2", Some("k"), "a@x").await;
     let claim = bed.claim_one().await;
@@ -565,6 +566,25 @@ fn request_again() -> Request {
         body: "{}".into(),
         key: "k2".into(),
     }
+}
+
+#[tokio::test]
+async fn what_is_shadowed_after_its_path_went_live_is_not_only_recorded() {
+    let bed = Bed::new().await;
+    bed.shadow(true).await;
+    let id = bed.order("1", Some("k"), "a@x").await;
+    let claim = bed.claim_one().await;
+    bed.store.golive(bed.path, line()).await.unwrap();
+    let shadowed = Next::Shadowed {
+        request: request_again(),
+        reason: "would create".into(),
+    };
+    bed.settle(&claim, Class::Delivered, shadowed).await;
+    let row = bed.store.reader().unwrap().delivery(id).unwrap().unwrap();
+    assert_eq!((row.row.state, row.frozen), (State::Ready, None));
+    bed.clock.advance(Duration::from_secs(1));
+    assert_eq!(bed.claim_one().await.delivery, id);
+    bed.audit();
 }
 
 #[tokio::test]

@@ -114,18 +114,23 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                         reason: "older".into(),
                     },
                 ),
-                6 => (Class::Delivered, shadowed()),
+                6 => {
+                    // In shadow mode, or gone live while it ran.
+                    bed.shadow(which % 2 == 0).await;
+                    (Class::Delivered, shadowed())
+                }
                 record => (Class::Transient, wait(record - 7, due)),
             };
             let expected: &[State] = match &next {
                 Next::Delivered => &[State::Delivered],
-                Next::Retry { .. } => &[State::Ready, State::Waiting],
                 Next::Dead { .. } => &[State::Dead],
                 // Ready where the id was learnt while it ran; then an elder may go first.
                 Next::Wait { .. } => &[State::Waiting, State::Ready],
                 Next::Review { .. } => &[State::Held],
                 Next::Superseded { .. } => &[State::Superseded],
-                Next::Shadowed { .. } => &[State::Shadowed],
+                Next::Shadowed { .. } if which % 2 == 0 => &[State::Shadowed],
+                // Ready; then an elder may go first.
+                Next::Retry { .. } | Next::Shadowed { .. } => &[State::Ready, State::Waiting],
             };
             let turn = bed
                 .store

@@ -211,8 +211,11 @@ pub(super) fn begin(
         .query_map([], |row| row.get(0).map(PathId))?
         .collect::<rusqlite::Result<_>>()?;
     work.woke = true;
+    let unsettled =
+        super::load::meta(work.connection, super::turn::UNSETTLED)?.map(crate::time::Timestamp);
     Ok(Started {
         shadow,
+        unsettled,
         epoch,
         rescued,
         foreign_host,

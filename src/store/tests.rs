@@ -64,6 +64,12 @@ impl Bed {
         self.store.begin_work(false).await.unwrap()
     }
 
+    /// Sets its path to shadow mode, or back.
+    pub(super) async fn shadow(&self, shadow: bool) {
+        let paths = vec![("p".to_owned(), shadow), ("q".to_owned(), false)];
+        self.store.register(paths, 1, "".into()).await.unwrap();
+    }
+
     pub(super) fn incoming(&self, id: &str, key: Option<&str>) -> Incoming {
         Incoming {
             event: Event {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
+use super::load::set_meta;
 use super::needs;
 use super::order::{self, state_at};
 use super::stats::Tick;
@@ -23,6 +24,9 @@ use crate::time::Timestamp;
 /// After this many crashes while it ran, a delivery runs alone.
 const SUSPECT_AFTER: i64 = 2;
 
+/// In `meta`: when an attempt last ended whose request may still have been under way.
+pub(super) const UNSETTLED: &str = "unsettled";
+
 pub(super) fn turn(
     work: &mut Work<'_>,
     settlements: &[Settlement],
@@ -34,10 +38,24 @@ pub(super) fn turn(
             turn.late += 1;
         }
     }
+    let is_open = |settlement: &Settlement| {
+        let attempt = settlement.attempt.as_ref();
+        attempt.is_some_and(|attempt| {
+            attempt.class == Class::Unknown || attempt.status.is_some_and(|status| status >= 500)
+        })
+    };
+    if settlements.iter().any(is_open) {
+        unsettled(work)?;
+    }
     for want in wants {
         claim(work, *want, &mut turn)?;
     }
     Ok(turn)
+}
+
+/// A request may still be under way at its receiver: whoever delivers next gives it its time, also after a restart.
+fn unsettled(work: &Work<'_>) -> rusqlite::Result<()> {
+    set_meta(work.connection, UNSETTLED, work.now.0)
 }
 
 /// Settles one claim; false if its fence is no longer the current one.
@@ -86,6 +104,12 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         Next::Wait { reason, .. } => (State::Waiting, work.now, Some(reason.as_str())),
         Next::Review { reason } => (State::Held, work.now, Some(reason.as_str())),
         Next::Superseded { reason } => (State::Superseded, work.now, Some(reason.as_str())),
+        // Went live while the attempt ran: from that commit on nothing is only recorded.
+        Next::Shadowed { .. } if is_live(work, current.path)? => (
+            State::Ready,
+            work.now + LIVE_SOON,
+            Some("the path went live meanwhile"),
+        ),
         Next::Shadowed { reason, .. } => (State::Shadowed, work.now, Some(reason.as_str())),
     };
     let open = match state {
@@ -135,7 +159,9 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         Next::Wait { need, .. } if state == State::Waiting => {
             needs::park(work, id, current.path, need)?;
         }
-        Next::Shadowed { request, .. } => freeze(work, id, fence.generation, request)?,
+        Next::Shadowed { request, .. } if state == State::Shadowed => {
+            freeze(work, id, fence.generation, request)?;
+        }
         _ => {}
     }
     match state {
@@ -173,11 +199,21 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
     Ok(true)
 }
 
+/// How long a delivery waits that was shadowed by a dispatcher that does not know yet that its path is live.
+const LIVE_SOON: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Whether a path sends: it is not in shadow mode, or went live since.
+fn is_live(work: &Work<'_>, path: PathId) -> rusqlite::Result<bool> {
+    work.connection
+        .prepare_cached("SELECT 1 FROM path WHERE id = ?1 AND (shadow = 0 OR live_at IS NOT NULL)")?
+        .exists([path.0])
+}
+
 /// How a delivery's end is told in the stories of its records; none where it only tries again.
 fn ending(settlement: &Settlement, state: State) -> Option<String> {
     let text = match &settlement.next {
         Next::Retry { .. } => return None,
-        Next::Wait { .. } if state == State::Ready => return None,
+        Next::Wait { .. } | Next::Shadowed { .. } if state == State::Ready => return None,
         Next::Delivered => match &settlement.attempt {
             Some(attempt) if !attempt.steps.is_empty() => {
                 let steps: Vec<&str> = (attempt.steps.iter())
@@ -558,6 +594,7 @@ pub(super) fn rescue(work: &mut Work<'_>) -> Result<u64, Fault> {
             path,
             if dead { State::Dead } else { State::Ready },
         )?;
+        unsettled(work)?;
     }
     Ok(count)
 }
@@ -576,6 +613,7 @@ pub(super) fn hand_back(work: &mut Work<'_>) -> Result<(), Fault> {
             .execute(params![id, work.now.0, Class::Unknown.code()])?;
         work.moved(path, Some(State::Running), Some(State::Ready));
         back_in_line(work, DeliveryId(id), path, State::Ready)?;
+        unsettled(work)?;
     }
     Ok(())
 }

@@ -259,6 +259,8 @@ pub struct Started {
     pub epoch: i64,
     /// Deliveries that were running when the last worker died.
     pub rescued: u64,
+    /// When an attempt last ended whose request may still have been under way at its receiver.
+    pub unsettled: Option<Timestamp>,
     /// The host this database belongs to, if it is not this one: everything stays held until `adopt-host`.
     pub foreign_host: Option<String>,
     /// Breakers and pauses as stored.

@@ -19,7 +19,7 @@ use crate::bed::{Bed, Receiver};
 use crate::crm::{Crm, Fault};
 
 /// The maps of a shop whose orders hold their contact and their items, and of a CRM that knows all three.
-const RECORDS: &str = r#"
+pub const RECORDS: &str = r#"
 [systems.shop.records.order]
 events = ["order.*"]
 id = "/id"
@@ -72,13 +72,25 @@ create = { method = "POST", url = "/items" }
 update = { method = "PATCH", url = "/items/{{ id }}" }
 "#;
 
-const DEALS: &str = "[paths.deals]\nroute = \"shop.order -> crm.order\"\nevents = [\"order.*\"]\nconcurrency = 32\n";
+pub const DEALS: &str = "[paths.deals]\nroute = \"shop.order -> crm.order\"\nevents = [\"order.*\"]\nconcurrency = 32\n";
 
 /// `shop` and `crm` are further keys of the systems, `site` of the site.
-fn config_of(site: &str, shop: &str, crm: &str, address: SocketAddr, paths: &str) -> Config {
+pub fn config_of(site: &str, shop: &str, crm: &str, address: SocketAddr, paths: &str) -> Config {
+    config_with(RECORDS, site, shop, crm, address, paths)
+}
+
+/// With other record maps.
+pub fn config_with(
+    records: &str,
+    site: &str,
+    shop: &str,
+    crm: &str,
+    address: SocketAddr,
+    paths: &str,
+) -> Config {
     let text = format!(
         "[site]\nname = \"test\"\n{site}\n[limits]\nconcurrency = 64\n[defaults.path]\nowner = \"anna\"\nrunbook = \"r.md\"\njitter = 0\n\
-         [systems.shop]\n{shop}\n[systems.crm]\nurl = \"http://{address}\"\nprivate = true\n{crm}\n{RECORDS}\n{paths}"
+         [systems.shop]\n{shop}\n[systems.crm]\nurl = \"http://{address}\"\nprivate = true\n{crm}\n{records}\n{paths}"
     );
     match midwatch::config::parse(&text, Path::new("/tmp/midwatch.toml")) {
         Ok(loaded) => loaded.config,
@@ -89,12 +101,12 @@ fn config_of(site: &str, shop: &str, crm: &str, address: SocketAddr, paths: &str
     }
 }
 
-fn config(crm: &Crm, paths: &str) -> Config {
+pub fn config(crm: &Crm, paths: &str) -> Config {
     config_of("", "", "", crm.receiver.address, paths)
 }
 
 /// An order of the shop.
-fn order(number: u64, name: &str, minute: u32) -> String {
+pub fn order(number: u64, name: &str, minute: u32) -> String {
     json!({
         "id": 7000 + number, "number": number.to_string(), "name": name, "total": "12.10", "currency": "NOK",
         "email": format!("Kari{number}@Example.com "), "created": "2026-11-20T10:00:00Z",
@@ -104,13 +116,13 @@ fn order(number: u64, name: &str, minute: u32) -> String {
 }
 
 /// Accepts version `minute` of an order.
-async fn accept(bed: &Bed, number: u64, name: &str, minute: u32) -> DeliveryId {
+pub async fn accept(bed: &Bed, number: u64, name: &str, minute: u32) -> DeliveryId {
     bed.accept(&number.to_string(), &order(number, name, minute))
         .await
 }
 
 /// The steps of a delivery's attempts, in words.
-fn steps(bed: &Bed, id: DeliveryId) -> Vec<String> {
+pub fn steps(bed: &Bed, id: DeliveryId) -> Vec<String> {
     let attempts = bed.detail(id).attempts;
     let steps = attempts.iter().flat_map(|attempt| &attempt.steps);
     steps
@@ -118,7 +130,7 @@ fn steps(bed: &Bed, id: DeliveryId) -> Vec<String> {
         .collect()
 }
 
-fn reason(bed: &Bed, id: DeliveryId) -> String {
+pub fn reason(bed: &Bed, id: DeliveryId) -> String {
     bed.detail(id).row.reason.unwrap_or_default()
 }
 
@@ -466,17 +478,15 @@ async fn shadow_mode_sends_nothing_until_it_goes_live() {
     };
     let path = bed.live.borrow().id("plain").expect("configured");
     bed.store.golive(path, entry).await.expect("live");
+    // The dispatcher learns of it later: what it takes before that is not only recorded.
+    let next = accept(&bed, 2, "new", 0).await;
+    let plain = DeliveryId::new(next.event(), 1);
+    bed.until_state(next, State::Shadowed).await;
     bed.dispatch.path_changed(path);
-    // The dispatcher learns of it a moment later; what it took before that stays recorded.
-    let mut number = 2;
-    while crm.receiver.count() == 0 {
-        let next = accept(&bed, number, "new", 0).await;
-        let plain = DeliveryId::new(next.event(), 1);
-        bed.until("it ended", || bed.state(plain).is_settled())
-            .await;
-        assert!(number < 100, "it never goes live");
-        number += 1;
-    }
+    bed.until("it is sent", || crm.receiver.count() > 0).await;
+    bed.until("it ended", || bed.state(plain).is_settled())
+        .await;
+    assert_ne!(bed.state(plain), State::Shadowed);
     let seen = crm.receiver.seen();
     assert!(
         seen.iter().all(|seen| seen.url.starts_with("/raw/")),
@@ -621,9 +631,24 @@ async fn of_several_records_each_is_written_once() {
     );
 }
 
+/// No request comes before its token can have been made, in a bucket of `capacity` that was made after `began` and gets
+/// `rate` tokens a second: a request that took none would. (That no span sees more than the limit is measured where tokens
+/// are taken, in the budget's own tests: what a receiver sees of a span is blurred by the way there.)
+pub fn never_before_their_tokens(times: &[Instant], began: Instant, capacity: u32, rate: f64) {
+    for (at, n) in times.iter().zip(1_u32..) {
+        let made = Duration::from_secs_f64(f64::from(n.saturating_sub(capacity)) / rate);
+        let passed = *at - began;
+        assert!(
+            passed >= made,
+            "request {n} after {passed:?}, its token after {made:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_of_an_attempt_counts_against_the_systems_budget() {
     let crm = Crm::start().await;
+    let began = Instant::now();
     let bed = Bed::start(config_of(
         "",
         "",
@@ -640,9 +665,7 @@ async fn every_request_of_an_attempt_counts_against_the_systems_budget() {
     let mut times: Vec<Instant> = crm.receiver.seen().iter().map(|seen| seen.at).collect();
     times.sort();
     assert_eq!(times.len(), 40, "a lookup and a create each");
-    // A bucket of two and nineteen a second: if only the first request of each counted, half of this would do.
-    let took = times[39] - times[0];
-    assert!(took >= Duration::from_millis(1700), "{took:?}");
+    never_before_their_tokens(&times, began, 2, 19.0);
     let attempts: u32 = bed
         .overview()
         .paths

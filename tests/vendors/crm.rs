@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use midwatch::control::action::Action;
@@ -9,7 +10,7 @@ use midwatch::sandbox::Faults;
 use midwatch::sandbox::books::Allowance;
 use midwatch::sandbox::crm::Crm;
 use midwatch::sandbox::goods::Order;
-use midwatch::sandbox::server::Server;
+use midwatch::sandbox::server::{Call, Reply, Server, System};
 use midwatch::sandbox::website::Website;
 use midwatch::time::Timestamp;
 
@@ -344,5 +345,68 @@ async fn what_both_hold_is_adopted_page_by_page_and_not_sent_again() {
         .await;
     assert_eq!(town.crm.counts().beginning("create"), 0);
     assert_eq!(town.crm.counts().beginning("update"), 0);
+    place.close().await;
+}
+
+/// A receiver that counts every request, whatever it asks for.
+struct Counted {
+    crm: Crm,
+    requests: AtomicUsize,
+}
+
+impl System for Counted {
+    fn answer(&self, call: &Call, faults: &Faults) -> Reply {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.crm.answer(call, faults)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_shadow_mode_the_receiver_sees_no_request_at_all_until_its_path_goes_live() {
+    let town = Town::new(Crm::default()).await;
+    let counted = Arc::new(Counted {
+        crm: Crm::default(),
+        requests: AtomicUsize::new(0),
+    });
+    let server = stand_in(counted.clone()).await;
+    let text = config(&town.servers[0], &server, BEARER, "")
+        .replace("[paths.deals]\n", "[paths.deals]\nmode = \"shadow\"\n");
+    let text = text.replace(
+        "[paths.contacts]\n",
+        "[paths.contacts]\nmode = \"shadow\"\n",
+    );
+    let place = Place::open(&text).await;
+    let address = format!("http://{}/hooks/shop", place.door());
+    town.website.hooks().add("1", "order.created", &address);
+    for number in 1042..1047 {
+        town.sell(number, "aase@post.example").await;
+    }
+    place
+        .settled(&[("contacts shadowed", 5), ("deals shadowed", 5)])
+        .await;
+    assert_eq!(counted.requests.load(Ordering::SeqCst), 0);
+    for delivery in place.deliveries() {
+        let would = delivery.frozen.expect("what it would send");
+        let of_the_crm = format!("http://{}/crm/", server.address());
+        assert!(would.url.starts_with(&of_the_crm), "{}", would.url);
+        assert!(!would.body.is_empty());
+    }
+    for path in ["contacts", "deals"] {
+        let path = path.to_owned();
+        place.act(Action::GoLive { path }).await;
+    }
+    town.sell(1047, "aase@post.example").await;
+    place
+        .settled(&[
+            ("contacts shadowed", 5),
+            ("deals shadowed", 5),
+            ("contacts delivered", 1),
+            ("deals delivered", 1),
+        ])
+        .await;
+    assert_eq!(
+        (counted.crm.len("deals"), counted.crm.len("contacts")),
+        (1, 1)
+    );
     place.close().await;
 }

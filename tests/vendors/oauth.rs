@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use midwatch::config::live::Runtime;
 use midwatch::config::model::Config;
 use midwatch::http::{Outbound, oauth};
-use midwatch::queue::model::State;
+use midwatch::queue::model::{Class, State};
 use midwatch::sandbox::Faults;
 use midwatch::sandbox::crm::Crm;
 use midwatch::sandbox::oauth::{CODE, Tokens};
 use midwatch::sandbox::server::Server;
 use midwatch::store::Reader;
+use midwatch::store::view::AttemptRow;
 use tokio::sync::watch;
 
 use crate::crm::{Town, config};
@@ -146,7 +147,13 @@ async fn a_refused_token_is_renewed_within_the_attempt() {
     assert!(town.crm.counts().of("unauthorized") >= 1);
     assert_eq!(town.token_counts("refresh"), 1);
     for delivery in place.deliveries() {
-        assert_eq!(delivery.row.attempts, 1, "{}", delivery.row.path);
+        // (A deal may have looked for its contact before that was there.)
+        let refused = |attempt: &AttemptRow| attempt.class == Class::Auth;
+        assert!(
+            !delivery.attempts.iter().any(refused),
+            "{}",
+            delivery.row.path
+        );
     }
     town.is_whole(1);
     place.close().await;

@@ -112,10 +112,8 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) remote: Remote,
     pub(super) records: Records,
-    /// When this dispatcher began.
-    pub(super) began: Instant,
-    /// The last worker died with deliveries under way.
-    pub(super) rescued: bool,
+    /// Until then, what an earlier worker sent may still be under way: it is not in `records`, which is of this one.
+    pub(super) inherited: Option<Instant>,
 }
 
 /// How an attempt's task ended.

@@ -25,7 +25,7 @@ use self::attempt::{End, Plan, Shared};
 use self::flight::Flying;
 use self::keeper::{Errand, Stored};
 use self::line::{Hint, Line};
-use self::records::Records;
+use self::records::{Records, SETTLE};
 use self::turns::InTurn;
 use crate::config::live::Live;
 use crate::config::model::{Lane, Mode};
@@ -183,6 +183,10 @@ impl Dispatcher {
     ) -> Self {
         let clock = store.clock();
         let engine = Engine::new();
+        let inherited = started.unsettled.and_then(|at| {
+            let left = SETTLE.saturating_sub(clock.now().since(at));
+            std::time::Instant::now().checked_add(left)
+        });
         let went_live = {
             let runtime = live.borrow();
             let paths = runtime.config.paths.iter();
@@ -225,8 +229,7 @@ impl Dispatcher {
                 outbound,
                 engine,
                 records: Records::default(),
-                began: std::time::Instant::now(),
-                rescued: started.rescued > 0,
+                inherited,
             }),
             live,
             errands,

@@ -137,10 +137,13 @@ pub(super) async fn run(
     let path = &plan.path;
     let event = &claimed.event;
     // The dispatcher took one token of the receiver's budget with the claim.
-    let prepaid = Prepaid::new(&path.to, shared.outbound.budget(&path.to));
+    let budget = shared.outbound.budget(&path.to);
+    // With less patience than the next token takes, an attempt of two requests would never come to its second.
+    let patience = path.timeout.max(budget.pace() * 2);
+    let prepaid = Prepaid::new(&path.to, budget);
     let manner = Manner {
         timeout: path.timeout,
-        patience: path.timeout,
+        patience,
         classes: &path.classes,
         cap: path.retry_after_cap,
         keyed: Some([&event.source, &event.id, &path.name]),
@@ -187,6 +190,7 @@ impl<'a> Upsert<'a> {
             .ends
             .carried(event, &self.shared.engine)
             .map_err(|error| failed(&error.to_string(), Class::Permanent))?;
+        let carried = self.distinct(carried)?;
         if carried.is_empty() {
             let reason = format!("the event carries no {}", self.ends.mapping.source);
             return Ok(Outcome::Ruled(Next::Superseded { reason }));
@@ -221,6 +225,24 @@ impl<'a> Upsert<'a> {
             asked: None,
             error: String::new(),
         }))
+    }
+
+    /// Each record once. Two that differ under one key are one record to the receiver: which is meant is not guessed.
+    fn distinct(&self, carried: Vec<Carried>) -> Result<Vec<Carried>, Stop> {
+        let mut distinct: Vec<Carried> = Vec::with_capacity(carried.len());
+        for one in carried {
+            match distinct.iter().find(|other| other.key == one.key) {
+                None => distinct.push(one),
+                Some(other) if other.wanted == one.wanted => {}
+                Some(_) => {
+                    let called = self.called(&one.key);
+                    let reason =
+                        format!("the event has {called} twice, and they differ: which is meant?");
+                    return Err(Next::Review { reason }.into());
+                }
+            }
+        }
+        Ok(distinct)
     }
 
     /// The event with its record as the source has it now; none where the event itself is believed.
@@ -349,6 +371,14 @@ impl<'a> Upsert<'a> {
                 self.other(kind, key, "before").await?;
             }
         }
+        // First what the source calls one, then what goes by one key: two keys of one record are no two records.
+        let same = match &carried.source.id {
+            Some(id) if self.ends.mapping.source == *target => {
+                let kind = format!("{target} of {}", self.plan.path.from);
+                Some(self.shared.records.hold(self.place(&kind, id)).await)
+            }
+            _ => None,
+        };
         let place = self.place(target, &carried.key);
         let held = self.shared.records.hold(place).await;
         // Only now: while another held it, that one may have made it, or written something newer.
@@ -378,7 +408,7 @@ impl<'a> Upsert<'a> {
         let id = self.write(&job).await?;
         // Two that are joined to each other must not wait for each other.
         let Job { known, held, .. } = job;
-        drop(held);
+        drop((held, same));
         if let Some(id) = id {
             self.link(carried, &id, &known).await?;
         }
@@ -437,7 +467,12 @@ impl<'a> Upsert<'a> {
                         return Err(failed(&why, Class::Transient).into());
                     }
                     self.settled(&job.held)?;
-                    looked = Some(self.look(key).await?);
+                    let found = self.look(key).await?;
+                    let there = found.as_ref().and_then(|found| self.id_of(found, key));
+                    if let Some(there) = there.filter(|there| id.as_ref() != Some(there)) {
+                        self.known_otherwise(job, &there).await?;
+                    }
+                    looked = Some(found);
                 }
                 Move::Leave(there) => {
                     self.leave(job, &there).await?;
@@ -454,6 +489,14 @@ impl<'a> Upsert<'a> {
                 Move::Create if is_there => {
                     let why = format!(
                         "{} says that {} is there already, but its lookup does not find it",
+                        self.to(),
+                        job.called
+                    );
+                    return Err(failed(&why, Class::Transient).into());
+                }
+                Move::Create if can_look && self.was_made(job) => {
+                    let why = format!(
+                        "{} was given {}, but its lookup does not find it: made again, it might be there twice",
                         self.to(),
                         job.called
                     );
@@ -477,12 +520,60 @@ impl<'a> Upsert<'a> {
         }
     }
 
+    /// Whether the ledger knows that it was written, but not by what id it is known there: the receiver did not say.
+    fn was_made(&self, job: &Job<'_>) -> bool {
+        let mut fields = job.known.fields.values();
+        self.ends.target.layout.id.is_some()
+            && job.known.id.is_none()
+            && fields.any(|field| field.sent.is_some())
+    }
+
+    /// What was found may be known by another key (an address in other letters, or one that changed on both sides). Then
+    /// both keys mean it, and the attempt begins anew with what is known of it: its version is not to be overwritten by
+    /// an older one. Two records of the source for one there go to a person.
+    async fn known_otherwise(&self, job: &Job<'_>, there: &str) -> Result<(), Stop> {
+        let (mapping, store) = (&self.ends.mapping, &self.shared.store);
+        let key = &job.carried.key;
+        let (to, kind) = (self.to().to_owned(), mapping.target.clone());
+        let called = store.called(to, kind.clone(), there.to_owned()).await?;
+        let Some(other) = called.filter(|other| other != key) else {
+            return Ok(());
+        };
+        if mapping.source == mapping.target
+            && let Some(ours) = &job.carried.source.id
+        {
+            let from = self.plan.path.from.clone();
+            let theirs = store.known(from, kind, other.clone()).await?.id;
+            if theirs.is_some_and(|theirs| theirs != *ours) {
+                let reason = format!(
+                    "{there} in {} is {} already, which {} has as another record than {}: which is meant?",
+                    self.to(),
+                    self.called(&other),
+                    self.plan.path.from,
+                    job.called
+                );
+                return Err(Next::Review { reason }.into());
+            }
+        }
+        self.learn(Learned {
+            aliases: vec![key.clone()],
+            ..self.learned(&other)
+        })
+        .await?;
+        Err(Outcome::Deferred {
+            due: self.shared.clock.now(),
+            reason: "it is known by another key".to_owned(),
+        }
+        .into())
+    }
+
     /// It is there, and the path only creates.
     async fn leave(&mut self, job: &Job<'_>, there: &str) -> Result<(), Stop> {
         self.note("left as it is");
         if job.known.id.as_deref() == Some(there) {
             return Ok(());
         }
+        self.source_id(job).await?;
         let story = format!("found in {} as {there}, left as it is", self.to());
         self.learn(Learned {
             id: Some(there.to_owned()),
@@ -507,6 +598,7 @@ impl<'a> Upsert<'a> {
                 .all(|field| field.same)
         {
             self.note("already so");
+            self.source_id(job).await?;
             let is_new = job.known.id.as_deref() != Some(there);
             let story = is_new.then(|| format!("found in {} as {there}, already so", self.to()));
             self.learn(Learned {
@@ -525,7 +617,7 @@ impl<'a> Upsert<'a> {
             record: Some(&job.wanted),
             ..Filling::default()
         };
-        let asked = self.ask(&self.ends.target, Verb::Update, &filling).await?;
+        let asked = self.change(job, Verb::Update, &filling).await?;
         if asked.found == Found::Missing {
             if held.is_some() {
                 let why = format!(
@@ -538,27 +630,21 @@ impl<'a> Upsert<'a> {
             return Ok(false);
         }
         let story = format!("updated in {} ({there})", self.to());
-        self.wrote(job, Some(there.to_owned()), story).await?;
+        self.wrote(job, &job.wanted, Some(there.to_owned()), story)
+            .await?;
         Ok(true)
     }
 
     /// Makes the record. Returns its id, where the system says it; the outer none if it was there already.
     async fn create(&mut self, job: &Job<'_>) -> Result<Option<Option<String>>, Stop> {
         let key = &job.carried.key;
-        // Without a lookup, an earlier create that may be under way cannot be seen: it is given its time all the same.
-        self.settled(&job.held)?;
         let filling = Filling {
             key: Some(key),
-            record: Some(&job.wanted),
+            // All of it, also what was written in a newer version: that record is gone.
+            record: Some(&job.carried.wanted),
             ..Filling::default()
         };
-        job.held.unsettle(self.plan.path.timeout + SETTLE);
-        let asked = self.ask(&self.ends.target, Verb::Create, &filling).await;
-        match &asked {
-            Err(stop) if maybe_made(stop) => job.held.unsettle(SETTLE),
-            _ => job.held.settle(),
-        }
-        let asked = asked?;
+        let asked = self.change(job, Verb::Create, &filling).await?;
         if asked.found == Found::Exists {
             return Ok(None);
         }
@@ -572,12 +658,58 @@ impl<'a> Upsert<'a> {
             Some(id) => format!("created in {} as {id}", self.to()),
             None => format!("created in {}", self.to()),
         };
-        self.wrote(job, made.clone(), story).await?;
+        self.wrote(job, &job.carried.wanted, made.clone(), story)
+            .await?;
+        if made.is_none() && self.ends.target.lookup.is_some() {
+            let why = format!(
+                "{} was made, but {} does not say as what, and its lookup does not find it yet",
+                job.called,
+                self.to()
+            );
+            return Err(failed(&why, Class::Transient).into());
+        }
         Ok(Some(made))
     }
 
+    /// Writes, once nothing older of this record can be under way there any more: what comes late must neither be made
+    /// twice nor overwrite what is newer.
+    async fn change(
+        &mut self,
+        job: &Job<'_>,
+        verb: Verb<'_>,
+        filling: &Filling<'_>,
+    ) -> Result<Asked, Stop> {
+        self.settled(&job.held)?;
+        job.held.unsettle(self.plan.path.timeout + SETTLE);
+        let asked = self.ask(&self.ends.target, verb, filling).await;
+        match &asked {
+            Err(stop) if maybe_made(stop) => job.held.unsettle(SETTLE),
+            _ => job.held.settle(),
+        }
+        asked
+    }
+
     /// Has the ledger keep what was written, and by what id its source knows it.
-    async fn wrote(&self, job: &Job<'_>, id: Option<String>, story: String) -> Result<(), Stop> {
+    async fn wrote(
+        &self,
+        job: &Job<'_>,
+        written: &Record,
+        id: Option<String>,
+        story: String,
+    ) -> Result<(), Stop> {
+        self.source_id(job).await?;
+        self.learn(Learned {
+            id,
+            version: job.version.clone(),
+            sent: self.ends.sent(written),
+            story: Some(story),
+            ..self.learned(&job.carried.key)
+        })
+        .await
+    }
+
+    /// Has the ledger keep by what id its source knows a record that is new to it.
+    async fn source_id(&self, job: &Job<'_>) -> Result<(), Stop> {
         let mapping = &self.ends.mapping;
         if let Some(source) = &job.carried.source.id
             && job.known.id.is_none()
@@ -590,14 +722,7 @@ impl<'a> Upsert<'a> {
             })
             .await?;
         }
-        self.learn(Learned {
-            id,
-            version: job.version.clone(),
-            sent: self.ends.sent(&job.wanted),
-            story: Some(story),
-            ..self.learned(&job.carried.key)
-        })
-        .await
+        Ok(())
     }
 
     /// Joins a record that was written to those that it refers to.
@@ -726,11 +851,10 @@ impl<'a> Upsert<'a> {
         }
     }
 
-    /// A lookup that decides about a create must not come while an earlier create may still be under way there.
+    /// Neither a lookup that decides about a create nor a write must come while an earlier write may still be under way.
     fn settled(&self, held: &Held) -> Result<(), Stop> {
         let now = self.shared.clock.now();
         let mut wait = held.unsettled().unwrap_or_default();
-        let began = self.shared.began.elapsed();
         if self.claimed.last_class == Some(Class::Unknown) {
             let last = self
                 .claimed
@@ -738,9 +862,9 @@ impl<'a> Upsert<'a> {
                 .map_or(SETTLE, |ended| now.since(ended));
             wait = wait.max(SETTLE.saturating_sub(last));
         }
-        // What an earlier worker had under way when it died was cut at any time until now.
-        if self.shared.rescued || self.claimed.last_class == Some(Class::Unknown) {
-            wait = wait.max(SETTLE.saturating_sub(began));
+        // What an earlier worker had under way when it ended, by whatever path, is not in this one's memory.
+        if let Some(until) = self.shared.inherited {
+            wait = wait.max(until.saturating_duration_since(std::time::Instant::now()));
         }
         if wait.is_zero() {
             return Ok(());
@@ -789,7 +913,7 @@ impl<'a> Upsert<'a> {
             .remote
             .send(map, verb, filling, &self.manner)
             .await;
-        let asked = match asked {
+        let mut asked = match asked {
             Ok(asked) => asked,
             Err(RemoteError::Budget { system, wait }) => {
                 return Err(Outcome::Deferred {
@@ -800,6 +924,11 @@ impl<'a> Upsert<'a> {
             }
             Err(error) => return Err(failed(&error.to_string(), Class::Permanent).into()),
         };
+        // A key that must not be shown stands in the address that it is looked up by.
+        if let Some(key) = filling.key {
+            asked.step.url = self.ends.veiled(&map.kind, key, asked.step.url);
+            asked.request.url = self.ends.veiled(&map.kind, key, asked.request.url);
+        }
         self.steps.push(asked.step.clone());
         self.answered |= ours && asked.judged.status.is_some();
         let is_failed = asked.found == Found::Failed;

@@ -249,10 +249,11 @@ fn only_what_was_written_in_a_newer_version_is_outdated() {
         (known(at + 1, &[]), some(&[])),
         (
             Known {
+                // Made there, by an id that the receiver did not tell.
                 id: None,
                 ..known(at + 1, &["name", "email"])
             },
-            Outdated::No,
+            Outdated::All,
         ),
         (
             Known {
