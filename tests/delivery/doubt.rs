@@ -104,10 +104,7 @@ async fn a_key_that_must_not_be_shown_is_in_no_attempt() {
     let id = bed.accept_kind("customer.created", "c5", &data).await;
     bed.until_state(id, State::Delivered).await;
     let attempts = format!("{:?}", bed.detail(id).attempts);
-    assert!(
-        attempts.contains("/contacts?key=k…@post.example"),
-        "{attempts}"
-    );
+    assert!(attempts.contains("/contacts?key=k"), "{attempts}");
     assert!(!attempts.contains("nordmann"), "{attempts}");
 }
 
