@@ -50,10 +50,15 @@ pub(super) fn hooks(section: &Section<'_>, base: &Path, public_url: bool) -> Opt
 
 /// `true` for every quarter of an hour, or how often.
 fn watched(value: &Value<'_>) -> Option<Duration> {
-    if value.as_text().is_some() {
-        return value.duration(Duration::from_secs(1)..=Duration::from_hours(24));
+    let Some(text) = value.as_text() else {
+        return value.boolean()?.then_some(WATCH);
+    };
+    // A word that is no duration is told of both forms.
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        value.wrong("true, false, or how often, such as \"15m\"", None);
+        return None;
     }
-    value.boolean()?.then_some(WATCH)
+    value.duration(Duration::from_secs(1)..=Duration::from_hours(24))
 }
 
 /// JSON Pointers into the body.
