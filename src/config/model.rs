@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::contract::Contract;
 use crate::queue::model::Class;
 use crate::record::map::{RecordMap, Shape};
+use crate::record::ownership::Entity;
 use crate::time::Timestamp;
 
 /// A whole `midwatch.toml`, checked.
@@ -38,6 +40,10 @@ pub struct Config {
     pub channels: BTreeMap<String, Channel>,
     /// `[reconcile.NAME]`.
     pub reconcile: Vec<Job>,
+    /// `[contracts."TYPE"]`, by event type.
+    pub contracts: BTreeMap<String, Contract>,
+    /// `[entities.NAME]`, by record type.
+    pub entities: BTreeMap<String, Entity>,
 }
 
 impl Config {
@@ -476,6 +482,11 @@ pub struct Path {
     pub mode: Mode,
     /// The records that it carries over; none: the event's bytes or `request`'s templates.
     pub mapping: Option<Mapping>,
+    /// Versions of its events' contracts that it reads; an event of another one is cast to the last of them that a cast
+    /// leads to. Empty: all, as they come.
+    pub reads: Vec<String>,
+    /// What it carries may be lost without harm (a chat message), so that a `webhook` pattern fits whatever it carries.
+    pub tolerates_loss: bool,
 }
 
 /// Whether a path sends.

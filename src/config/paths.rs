@@ -172,6 +172,8 @@ pub(super) fn page_path(channel: &str) -> Path {
         value: None,
         mode: Mode::Live,
         mapping: None,
+        reads: Vec::new(),
+        tolerates_loss: false,
     }
 }
 
@@ -299,6 +301,8 @@ fn path<'a>(
         value: own.value.or_else(|| shared.value.clone()),
         mode: own.mode.or(shared.mode).unwrap_or_default(),
         mapping,
+        reads: Vec::new(),
+        tolerates_loss: false,
     })
 }
 

@@ -125,6 +125,8 @@ pub(super) fn config<'a>(
         paths,
         channels: channels.good,
         reconcile,
+        contracts: BTreeMap::new(),
+        entities: BTreeMap::new(),
     };
     (config, brought)
 }

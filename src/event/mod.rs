@@ -1,5 +1,6 @@
 //! Events: what enters, in the CloudEvents 1.0 sense, and what is remembered of it.
 
+pub mod contract;
 pub mod digest;
 pub mod envelope;
 pub mod expr;

@@ -61,5 +61,7 @@ pub fn config() -> Config {
         paths: Vec::new(),
         channels: BTreeMap::new(),
         reconcile: Vec::new(),
+        contracts: std::collections::BTreeMap::new(),
+        entities: std::collections::BTreeMap::new(),
     }
 }

@@ -52,6 +52,8 @@ pub fn path(name: &str) -> Path {
         value: None,
         mode: Mode::Live,
         mapping: None,
+        reads: Vec::new(),
+        tolerates_loss: false,
     }
 }
 

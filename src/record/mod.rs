@@ -14,6 +14,7 @@ pub mod json;
 pub mod ledger;
 pub mod map;
 pub mod mask;
+pub mod ownership;
 pub mod pointer;
 pub mod read;
 pub mod shape;

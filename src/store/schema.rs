@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::types::OpenError;
 
 /// One step per schema version, in order; the database's `user_version` counts those applied.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// Records: what is known of each, in which system, and what waits for it.
 ///
@@ -60,6 +60,37 @@ CREATE TABLE watermark(
   PRIMARY KEY(system, kind)) WITHOUT ROWID;
 CREATE TABLE sender(
   system TEXT PRIMARY KEY, called INTEGER, checked INTEGER, state TEXT, address TEXT, hook TEXT, error TEXT) WITHOUT ROWID;
+";
+
+/// Contracts and ownership: why events are held, what they were caused by, what was seen where, what a person must decide.
+///
+/// `fault` has the reasons of held events, grouped. `lineage` has only events that another one caused or that carry a
+/// correlation. `answer` says what receivers answered; `shape` and `note` what changed in it.
+const V3: &str = "
+CREATE TABLE fault(event INTEGER PRIMARY KEY, grp TEXT NOT NULL, faults TEXT NOT NULL);
+CREATE INDEX fault_group ON fault(grp, event);
+CREATE TABLE original(
+  event INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL, data BLOB NOT NULL,
+  PRIMARY KEY(event, n)) WITHOUT ROWID;
+CREATE TABLE lineage(
+  event INTEGER PRIMARY KEY, cause INTEGER, correlation TEXT, depth INTEGER NOT NULL, inferred INTEGER NOT NULL);
+CREATE INDEX lineage_cause ON lineage(cause) WHERE cause IS NOT NULL;
+CREATE INDEX lineage_correlation ON lineage(correlation) WHERE correlation IS NOT NULL;
+CREATE TABLE note(
+  id INTEGER PRIMARY KEY, path INTEGER, system TEXT NOT NULL, kind TEXT NOT NULL, what TEXT NOT NULL, text TEXT NOT NULL,
+  first INTEGER NOT NULL, last INTEGER NOT NULL, n INTEGER NOT NULL, delivery INTEGER, UNIQUE(system, path, kind, what));
+CREATE INDEX note_last ON note(last);
+CREATE TABLE shape(
+  path INTEGER NOT NULL, step TEXT NOT NULL, pointer TEXT NOT NULL, kind TEXT NOT NULL, seen INTEGER NOT NULL, total INTEGER NOT NULL,
+  PRIMARY KEY(path, step, pointer)) WITHOUT ROWID;
+ALTER TABLE holding_field ADD COLUMN seen TEXT;
+ALTER TABLE holding_field ADD COLUMN seen_at INTEGER;
+CREATE TABLE review(
+  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, record INTEGER NOT NULL, field TEXT NOT NULL, source TEXT NOT NULL, receiver TEXT NOT NULL,
+  sensitive INTEGER NOT NULL, ours TEXT, ours_at INTEGER, theirs TEXT, theirs_at INTEGER, base TEXT, reason TEXT NOT NULL,
+  delivery INTEGER, path INTEGER, decided INTEGER, decision TEXT, actor TEXT, repair INTEGER);
+CREATE UNIQUE INDEX review_open ON review(record, field, source, receiver) WHERE decided IS NULL;
+ALTER TABLE delivery ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
 ";
 
 const V1: &str = "
