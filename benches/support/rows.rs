@@ -90,6 +90,8 @@ pub fn incoming(n: u64, path: PathId) -> Incoming {
             delay: Duration::ZERO,
         }],
         hold: None,
+        faults: Vec::new(),
+        group: None,
         hold_on_conflict: false,
         digest: scatter(n),
         about: Vec::new(),

@@ -251,6 +251,8 @@ impl Message {
                 delay: Duration::ZERO,
             }],
             hold: None,
+            faults: Vec::new(),
+            group: None,
             hold_on_conflict: false,
             digest: short_digest,
             about: Vec::new(),

@@ -89,6 +89,8 @@ impl Intake {
             event,
             routes,
             hold,
+            faults: Vec::new(),
+            group: None,
             hold_on_conflict,
         }
     }

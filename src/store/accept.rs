@@ -24,6 +24,9 @@ pub(super) const ACCEPTED: i64 = 0;
 pub(super) const HELD: i64 = 1;
 pub(super) const UNROUTED: i64 = 2;
 
+/// The group of what came again under a known id or key with other content.
+pub(super) const CAME_AGAIN: &str = "the id or key came again with other content";
+
 /// What is stored beside the data, as JSON with short names.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Meta {
@@ -49,6 +52,8 @@ pub(super) struct Prepared {
     meta: String,
     /// The records it speaks of, each once: type and key as kept.
     about: Vec<(String, String)>,
+    /// The faults as they are kept.
+    faults: String,
 }
 
 impl Prepared {
@@ -71,6 +76,7 @@ impl Prepared {
         }
         Ok(Self {
             about,
+            faults: serde_json::to_string(&incoming.faults)?,
             id_hash: hash(&event.source, b'i', &event.id),
             key_hash: event
                 .idempotency_key
@@ -137,6 +143,7 @@ fn accept_one(
         }
     }
     let mut hold = incoming.hold.clone();
+    let mut group = incoming.group.as_deref().or(hold.as_deref());
     if let Some((event, same)) = known {
         if same {
             return Ok(Receipt::Duplicate { event });
@@ -147,6 +154,7 @@ fn accept_one(
         hold = Some(format!(
             "the id or key of event {event} came again with other content"
         ));
+        group = Some(CAME_AGAIN);
     }
     work.next_event += 1;
     let event = &incoming.event;
@@ -176,6 +184,11 @@ fn accept_one(
     work.connection
         .prepare_cached("INSERT INTO payload(event, meta, data) VALUES (?1, ?2, ?3)")?
         .execute(params![id.0, prepared.meta, &event.data[..]])?;
+    if let Some(group) = group.filter(|_| admission == HELD) {
+        work.connection
+            .prepare_cached("INSERT INTO fault(event, grp, faults) VALUES (?1, ?2, ?3)")?
+            .execute(params![id.0, group, prepared.faults])?;
+    }
     work.total(Total::Events, 1);
     for (kind, key) in &prepared.about {
         let record = super::ledger::find_or_make(work, kind, key)?;

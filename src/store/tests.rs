@@ -92,6 +92,8 @@ impl Bed {
                 delay: Duration::ZERO,
             }],
             hold: None,
+            faults: Vec::new(),
+            group: None,
             hold_on_conflict: false,
             digest: [1; 16],
             about: Vec::new(),

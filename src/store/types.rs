@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::control::action::Actor;
 use crate::event::Event;
+use crate::event::contract::Fault;
 use crate::ids::{DeliveryId, EventId, PathId};
 use crate::queue::model::Claimed;
 use crate::record::ledger::About;
@@ -116,6 +117,10 @@ pub struct Incoming {
     pub routes: Vec<Route>,
     /// If set, the event is held at the door for this reason and its routes are not used.
     pub hold: Option<String>,
+    /// Every fault of a held event's data; empty where it is held for something else.
+    pub faults: Vec<Fault>,
+    /// What held events of the same trouble have in common (`order.updated 2: /total type`); none: the reason itself.
+    pub group: Option<String>,
     /// What to do when id or key are known with other content: hold it (a vendor's hook), or refuse it.
     pub hold_on_conflict: bool,
     /// Digest of type, subject, version and data less the preset's exclusions.

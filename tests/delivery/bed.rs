@@ -317,6 +317,8 @@ impl Bed {
                 event,
                 routes,
                 hold: None,
+                faults: Vec::new(),
+                group: None,
                 hold_on_conflict: false,
                 digest: [0; 16],
                 about: Vec::new(),

@@ -532,6 +532,8 @@ async fn a_slow_path_takes_no_slot_from_another_beyond_its_own_and_pages_pass() 
             delay: Duration::ZERO,
         }],
         hold: None,
+        faults: Vec::new(),
+        group: None,
         hold_on_conflict: false,
         digest: [0; 16],
         about: Vec::new(),
