@@ -997,6 +997,33 @@ async fn woocommerces_first_ping_is_answered_200_and_stored_nowhere() {
 }
 
 #[tokio::test]
+async fn slacks_challenge_is_sent_back_only_when_it_is_signed() {
+    let own = "[systems.slack]\nhooks = { recipe = \"slack\", secrets = [\"file:key\"] }\n";
+    let house = House::open(&format!("{CONFIG}{HOOKS}{own}"), Limits::default()).await;
+    let body = r#"{"type": "url_verification", "challenge": "3eZbrw1a"}"#;
+    let now = NOW.0 / 1000;
+    let signed = |body: &str| {
+        let signature = hex::encode(sign(b"s3cret", &format!("v0:{now}:{body}")));
+        (format!("v0={signature}"), now.to_string())
+    };
+    let (signature, at) = signed(body);
+    let headers = [
+        ("X-Slack-Signature", signature.as_str()),
+        ("X-Slack-Request-Timestamp", at.as_str()),
+    ];
+    let answer = house.send(post("/hooks/slack", &headers, body)).await;
+    assert_eq!(
+        (answer.status, &answer.json()["challenge"]),
+        (200, &"3eZbrw1a".into())
+    );
+    let forged = house
+        .send(post("/hooks/slack", &headers, &body.replace("3e", "4e")))
+        .await;
+    assert_eq!(forged.status, 401);
+    assert_eq!(house.stored(), (0, 0));
+}
+
+#[tokio::test]
 async fn a_secret_that_cannot_be_read_is_our_trouble_and_heals_when_the_file_does() {
     let house = House::open(&format!("{CONFIG}{HOOKS}"), Limits::default()).await;
     let body = "{}";

@@ -17,7 +17,7 @@ use crate::event::expr::Kind;
 /// How often `watch = true` asks.
 const WATCH: Duration = Duration::from_secs(15 * 60);
 /// What may stand between braces in a recipe's `base`.
-const PLACEHOLDERS: &[&str] = &["body", "timestamp", "id", "url"];
+const PLACEHOLDERS: &[&str] = crate::event::signature::PLACEHOLDERS;
 
 /// `hooks`, if they can be verified.
 pub(super) fn hooks(section: &Section<'_>, base: &Path, public_url: bool) -> Option<Hooks> {
@@ -107,7 +107,24 @@ fn recipe(value: &Value<'_>, public_url: bool) -> Option<(Recipe, HookMapping)> 
     if value.is_table() {
         return value.section().and_then(|table| custom(&table, public_url));
     }
-    built_in(value)
+    let found = built_in(value)?;
+    if signs_url(&found.0) && !public_url {
+        value.error(
+            &format!(
+                "the recipe {} signs the URL that the sender calls, which is unknown",
+                found.0.name
+            ),
+            Some("set site.public_url".to_owned()),
+        );
+    }
+    Some(found)
+}
+
+/// The address that the sender calls is part of what it signs.
+fn signs_url(recipe: &Recipe) -> bool {
+    ["{url}", "{hubspot_url}"]
+        .iter()
+        .any(|placeholder| recipe.base.contains(placeholder))
 }
 
 fn built_in(value: &Value<'_>) -> Option<(Recipe, HookMapping)> {
@@ -272,8 +289,12 @@ fn base_text(value: &Value<'_>) -> Option<String> {
             let shown = name.unwrap_or(part);
             value.error(
                 &format!("unknown placeholder {}", quoted(&format!("{{{shown}}}"))),
-                did_you_mean(shown, PLACEHOLDERS.iter().copied())
-                    .or_else(|| Some("known: {body}, {timestamp}, {id} and {url}".to_owned())),
+                did_you_mean(shown, PLACEHOLDERS.iter().copied()).or_else(|| {
+                    Some(format!(
+                        "known: {}",
+                        crate::event::signature::placeholders()
+                    ))
+                }),
             );
             good = false;
         }
@@ -318,7 +339,7 @@ fn check_base(
             "add `id_header`",
         );
     }
-    if signs("{url}") && !public_url {
+    if signs_url(recipe) && !public_url {
         error(
             "{url} is signed, but the URL that the sender calls is unknown",
             "set site.public_url",

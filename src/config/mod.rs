@@ -21,7 +21,7 @@ mod paths;
 pub mod presets;
 mod problems;
 mod reader;
-mod recipes;
+pub mod recipes;
 mod reconcile;
 mod records;
 pub mod report;

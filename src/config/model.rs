@@ -317,7 +317,7 @@ pub struct Recipe {
     pub parser: HeaderParser,
     /// How the secret's text becomes a key.
     pub key: KeyDecoding,
-    /// What is signed: `{body}`, `{timestamp}`, `{id}`, `{url}` and literal text, concatenated.
+    /// What is signed: literal text and the placeholders of `event::signature::base`, concatenated.
     pub base: String,
     /// How the signature is written.
     pub encoding: Encoding,
@@ -380,6 +380,17 @@ pub enum TimestampUnit {
     Milliseconds,
 }
 
+/// What a vendor sends to an address that is registered with it, before any event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ping {
+    /// Nothing.
+    None,
+    /// A form with nothing but the hook's number, unsigned, to be answered 200 (WooCommerce).
+    Registration,
+    /// A signed body whose `challenge` is to be sent back (Slack, "Using the Events API", section "URL verification handshake").
+    Challenge,
+}
+
 /// How a vendor's request becomes an event. Each is a minijinja template over `headers` (names lower case) and `body` (parsed JSON).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookMapping {
@@ -393,8 +404,8 @@ pub struct HookMapping {
     pub time: String,
     /// Idempotency key; empty means none.
     pub key: String,
-    /// Answer 200 to an unsigned body that is a registration ping (WooCommerce).
-    pub ping: bool,
+    /// How the vendor tries the address before it sends events there.
+    pub ping: Ping,
     /// The status of a good answer (WooCommerce wants exactly 200); 202 by default.
     pub ok_status: u16,
 }

@@ -6,15 +6,19 @@
 
 use std::time::Duration;
 
-use super::model::{Encoding, HeaderParser, HookMapping, KeyDecoding, Recipe, TimestampUnit};
+use super::model::{Encoding, HeaderParser, HookMapping, KeyDecoding, Ping, Recipe, TimestampUnit};
 
 /// Their names, as they are written in `hooks.recipe`.
-pub(super) const NAMES: &[&str] = &[
+pub const NAMES: &[&str] = &[
     "standard-webhooks",
     "stripe",
     "github",
     "shopify",
     "woocommerce",
+    "hubspot",
+    "slack",
+    "paddle",
+    "square",
     "hmac",
 ];
 
@@ -22,14 +26,21 @@ pub(super) const NAMES: &[&str] = &[
 /// libraries both use five minutes.
 pub(super) const TOLERANCE: Duration = Duration::from_secs(300);
 
+/// Paddle's libraries refuse what is older than five seconds.
+const PADDLE_TOLERANCE: Duration = Duration::from_secs(5);
+
 /// The recipe of that name and its mapping.
-pub(super) fn built_in(name: &str) -> Option<(Recipe, HookMapping)> {
+pub fn built_in(name: &str) -> Option<(Recipe, HookMapping)> {
     match name {
         "standard-webhooks" => Some(standard_webhooks()),
         "stripe" => Some(stripe()),
         "github" => Some(github()),
         "shopify" => Some(shopify()),
         "woocommerce" => Some(woocommerce()),
+        "hubspot" => Some(hubspot()),
+        "slack" => Some(slack()),
+        "paddle" => Some(paddle()),
+        "square" => Some(square()),
         "hmac" => Some(hmac()),
         _ => None,
     }
@@ -59,7 +70,7 @@ fn standard_webhooks() -> (Recipe, HookMapping) {
                 .to_owned(),
         time: "{% if body.timestamp is defined %}{{ body.timestamp }}{% endif %}".to_owned(),
         key: "{{ headers['webhook-id'] }}".to_owned(),
-        ping: false,
+        ping: Ping::None,
         ok_status: 202,
     };
     (recipe, mapping)
@@ -87,7 +98,7 @@ fn stripe() -> (Recipe, HookMapping) {
             .to_owned(),
         time: "{{ body.created }}".to_owned(),
         key: "{{ body.id }}".to_owned(),
-        ping: false,
+        ping: Ping::None,
         ok_status: 202,
     };
     (recipe, mapping)
@@ -109,7 +120,7 @@ fn github() -> (Recipe, HookMapping) {
             .to_owned(),
         time: String::new(),
         key: "{{ headers['x-github-delivery'] }}".to_owned(),
-        ping: false,
+        ping: Ping::None,
         ok_status: 202,
     };
     (recipe, mapping)
@@ -134,7 +145,7 @@ fn shopify() -> (Recipe, HookMapping) {
         time: "{% if headers['x-shopify-triggered-at'] is defined %}{{ headers['x-shopify-triggered-at'] }}{% endif %}"
             .to_owned(),
         key: String::new(),
-        ping: false,
+        ping: Ping::None,
         ok_status: 200,
     };
     (recipe, mapping)
@@ -157,7 +168,115 @@ fn woocommerce() -> (Recipe, HookMapping) {
         time: "{% if body.date_modified_gmt is string %}{{ body.date_modified_gmt }}Z{% endif %}"
             .to_owned(),
         key: String::new(),
-        ping: true,
+        ping: Ping::Registration,
+        ok_status: 200,
+    };
+    (recipe, mapping)
+}
+
+/// HubSpot developer documentation, "Validating requests", section "Validate the v3 request signature": base64 over method,
+/// URI (twelve escapes in it decoded), body and time stamp in milliseconds; the key is the app's client secret; five minutes.
+/// One request carries several changes and is one event, of the type of its first change.
+fn hubspot() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "hubspot".to_owned(),
+        header: "x-hubspot-signature-v3".to_owned(),
+        base: "{method}{hubspot_url}{body}{timestamp}".to_owned(),
+        encoding: Encoding::Base64,
+        timestamp_header: Some("x-hubspot-request-timestamp".to_owned()),
+        timestamp_unit: TimestampUnit::Milliseconds,
+        tolerance_past: Some(TOLERANCE),
+        tolerance_future: Some(TOLERANCE),
+        ..plain("hubspot")
+    };
+    let mapping = HookMapping {
+        kind: "{{ body[0].subscriptionType }}".to_owned(),
+        id: "{{ body[0].eventId }}/{{ body | length }}".to_owned(),
+        subject: "{{ body[0].objectId }}".to_owned(),
+        time: String::new(),
+        key: String::new(),
+        ping: Ping::None,
+        ok_status: 202,
+    };
+    (recipe, mapping)
+}
+
+/// Slack developer documentation, "Verifying requests from Slack": `v0:{timestamp}:{body}`, hexadecimal after `v0=`, five
+/// minutes; and "Using the Events API": `event_id` is unique in a workspace, an answer within three seconds.
+fn slack() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "slack".to_owned(),
+        header: "x-slack-signature".to_owned(),
+        parser: HeaderParser::Prefix("v0=".to_owned()),
+        base: "v0:{timestamp}:{body}".to_owned(),
+        timestamp_header: Some("x-slack-request-timestamp".to_owned()),
+        tolerance_past: Some(TOLERANCE),
+        tolerance_future: Some(TOLERANCE),
+        ..plain("slack")
+    };
+    let mapping = HookMapping {
+        kind:
+            "{% if body.event is mapping %}{{ body.event.type }}{% else %}{{ body.type }}{% endif %}"
+                .to_owned(),
+        id: "{% if body.event_id is defined %}{{ body.event_id }}{% endif %}".to_owned(),
+        subject: "{% if body.event is mapping and body.event.channel is string %}{{ body.event.channel }}{% endif %}"
+            .to_owned(),
+        time: "{% if body.event_time is defined %}{{ body.event_time }}{% endif %}".to_owned(),
+        key: "{% if body.event_id is defined %}{{ body.event_id }}{% endif %}".to_owned(),
+        ping: Ping::Challenge,
+        ok_status: 200,
+    };
+    (recipe, mapping)
+}
+
+/// Paddle developer documentation, "Verify webhook signatures": `ts=...;h1=...` (several `h1` while a secret is rolled),
+/// `{timestamp}:{body}`, hexadecimal; Paddle's own libraries tolerate five seconds. The secret is its whole text.
+fn paddle() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "paddle".to_owned(),
+        header: "paddle-signature".to_owned(),
+        parser: HeaderParser::Pairs {
+            timestamp: "ts".to_owned(),
+            signature: "h1".to_owned(),
+        },
+        base: "{timestamp}:{body}".to_owned(),
+        tolerance_past: Some(PADDLE_TOLERANCE),
+        tolerance_future: Some(PADDLE_TOLERANCE),
+        ..plain("paddle")
+    };
+    let mapping = HookMapping {
+        kind: "{{ body.event_type }}".to_owned(),
+        id: "{{ body.event_id }}".to_owned(),
+        subject:
+            "{% if body.data is mapping and body.data.id is defined %}{{ body.data.id }}{% endif %}"
+                .to_owned(),
+        time: "{% if body.occurred_at is defined %}{{ body.occurred_at }}{% endif %}".to_owned(),
+        key: "{{ body.event_id }}".to_owned(),
+        ping: Ping::None,
+        ok_status: 200,
+    };
+    (recipe, mapping)
+}
+
+/// Square developer documentation, "Verify and validate an event notification": base64 over the notification URL and the
+/// body, without a time stamp. The URL is the one of the subscription, so that `site.public_url` must be right.
+fn square() -> (Recipe, HookMapping) {
+    let recipe = Recipe {
+        name: "square".to_owned(),
+        header: "x-square-hmacsha256-signature".to_owned(),
+        base: "{url}{body}".to_owned(),
+        encoding: Encoding::Base64,
+        ..plain("square")
+    };
+    let mapping = HookMapping {
+        kind: "{{ body.type }}".to_owned(),
+        id: "{{ body.event_id }}".to_owned(),
+        subject:
+            "{% if body.data is mapping and body.data.id is defined %}{{ body.data.id }}{% endif %}"
+                .to_owned(),
+        time: "{% if body.created_at is defined %}{{ body.created_at }}{% endif %}".to_owned(),
+        key: "{{ body.event_id }}".to_owned(),
+        ping: Ping::None,
         ok_status: 200,
     };
     (recipe, mapping)
@@ -171,7 +290,7 @@ fn hmac() -> (Recipe, HookMapping) {
         subject: "{% if body.subject is defined %}{{ body.subject }}{% endif %}".to_owned(),
         time: "{% if body.time is defined %}{{ body.time }}{% endif %}".to_owned(),
         key: String::new(),
-        ping: false,
+        ping: Ping::None,
         ok_status: 202,
     };
     (plain("hmac"), mapping)
@@ -265,6 +384,58 @@ mod tests {
                 &json!({"id": 1042, "status": "processing", "date_modified_gmt": "2026-11-23T20:00:00"}),
             ),
             ["order.updated", "", "1042", "2026-11-23T20:00:00Z", ""]
+        );
+    }
+
+    #[test]
+    fn the_newer_vendors_requests_become_events() {
+        assert_eq!(
+            event(
+                "hubspot",
+                &[],
+                &json!([{"eventId": 7, "subscriptionType": "contact.creation", "objectId": 123, "attemptNumber": 0}]),
+            ),
+            ["contact.creation", "7/1", "123", "", ""]
+        );
+        assert_eq!(
+            event(
+                "slack",
+                &[],
+                &json!({"type": "event_callback", "event_id": "Ev1", "event_time": 1_700_000_000, "event": {"type": "message", "channel": "C1"}}),
+            ),
+            ["message", "Ev1", "C1", "1700000000", "Ev1"]
+        );
+        assert_eq!(
+            event("slack", &[], &json!({"type": "app_rate_limited"})),
+            ["app_rate_limited", "", "", "", ""]
+        );
+        assert_eq!(
+            event(
+                "paddle",
+                &[],
+                &json!({"event_id": "evt_1", "event_type": "transaction.completed", "occurred_at": "2026-01-01T00:00:00Z", "data": {"id": "txn_1"}}),
+            ),
+            [
+                "transaction.completed",
+                "evt_1",
+                "txn_1",
+                "2026-01-01T00:00:00Z",
+                "evt_1"
+            ]
+        );
+        assert_eq!(
+            event(
+                "square",
+                &[],
+                &json!({"type": "payment.updated", "event_id": "e-1", "created_at": "2026-01-01T00:00:00Z", "data": {"type": "payment", "id": "p-1"}}),
+            ),
+            [
+                "payment.updated",
+                "e-1",
+                "p-1",
+                "2026-01-01T00:00:00Z",
+                "e-1"
+            ]
         );
     }
 

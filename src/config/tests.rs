@@ -103,7 +103,10 @@ fn sections_and_systems_are_read() {
     );
     assert!(config.systems["ledger"].private && !config.systems["crm"].private);
     let hooks = config.systems["shop"].hooks.as_ref().unwrap();
-    assert!(hooks.mapping.ping && hooks.mapping.ok_status == 200);
+    assert_eq!(
+        (hooks.mapping.ping, hooks.mapping.ok_status),
+        (crate::config::model::Ping::Registration, 200)
+    );
     assert_eq!(hooks.mapping.key, "{{ body.order_key }}");
     assert!(hooks.mapping.kind.contains("x-wc-webhook-topic"));
     let channel = &config.channels["webhook:pager"];

@@ -120,6 +120,18 @@ pub fn is_registration_ping(body: &[u8]) -> bool {
         .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
+/// What Slack wants sent back when an address is registered with it.
+pub fn challenge(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Handshake {
+        r#type: String,
+        challenge: String,
+    }
+    let handshake: Handshake = serde_json::from_slice(body).ok()?;
+    (handshake.r#type == "url_verification" && handshake.challenge.len() <= MAX_ATTRIBUTE)
+        .then_some(handshake.challenge)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +143,7 @@ mod tests {
             subject: "{{ body.data.object.id }}".into(),
             time: "{{ body.created }}".into(),
             key: "{{ headers['idempotency-key'] }}".into(),
-            ping: false,
+            ping: crate::config::model::Ping::None,
             ok_status: 202,
         }
     }

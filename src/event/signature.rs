@@ -2,6 +2,9 @@
 //! over the raw bytes. Pure and clock-injected; the front door calls it before anything else looks at the body.
 //! It must never say yes without a secret that matched, and never log or return a secret.
 
+mod base;
+mod header;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,15 +14,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::model::{Encoding, HeaderParser, KeyDecoding, Recipe, TimestampUnit};
+use crate::config::model::{Encoding, KeyDecoding, Recipe, TimestampUnit};
 use crate::time::Timestamp;
 
-/// Most signatures that one header is searched for: vendors send one for each secret in rotation.
-const MAX_SIGNATURES: usize = 16;
+pub use base::{PLACEHOLDERS, placeholders};
 
 /// What came in, as far as signatures care.
 #[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
+    /// The request's method, upper case.
+    pub method: &'a str,
     /// Header names (lower case) and values.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// The URL that the vendor called, for recipes that sign it.
@@ -99,89 +103,24 @@ pub fn verify(
     signed: Signed<'_>,
     now: Timestamp,
 ) -> Result<Verified, SignatureError> {
-    let header = text_header(signed.headers, &recipe.header)?;
-    let malformed = |why| SignatureError::Malformed {
-        header: recipe.header.clone(),
-        why,
-    };
-    let mut inline_time = None;
-    let mut candidates: Vec<&str> = Vec::new();
-    match &recipe.parser {
-        HeaderParser::Prefix(prefix) => {
-            candidates.push(
-                header
-                    .strip_prefix(prefix.as_str())
-                    .ok_or_else(|| malformed("its prefix is another"))?
-                    .trim(),
-            );
-        }
-        HeaderParser::Pairs {
-            timestamp,
-            signature,
-        } => {
-            let mut times = 0;
-            for pair in header.split([',', ';']) {
-                match pair.trim().split_once('=') {
-                    Some((name, value)) if name == timestamp => {
-                        inline_time = Some(value);
-                        times += 1;
-                    }
-                    Some((name, value)) if name == signature => candidates.push(value),
-                    // Schemes that we do not know (Stripe's v0) are no reason to refuse.
-                    _ => {}
-                }
-            }
-            if times > 1 {
-                return Err(malformed("two time stamps"));
-            }
-        }
-        HeaderParser::Versioned(version) => {
-            candidates.extend(
-                header
-                    .split_ascii_whitespace()
-                    .filter_map(|entry| entry.split_once(','))
-                    .filter(|(found, _)| found == version)
-                    .map(|(_, value)| value),
-            );
-        }
-    }
-    candidates.truncate(MAX_SIGNATURES);
-    let signatures: Vec<[u8; 32]> = candidates
+    let read = header::read(recipe, signed)?;
+    let signatures: Vec<[u8; 32]> = read
+        .signatures
         .iter()
         .filter_map(|text| decode(recipe.encoding, text))
         .collect();
     if signatures.is_empty() {
-        return Err(malformed("no signature of the expected form"));
+        return Err(header::malformed(
+            &recipe.header,
+            "no signature of the expected form",
+        ));
     }
-
-    let time_text = match (&recipe.timestamp_header, inline_time) {
-        (Some(name), _) => Some(text_header(signed.headers, name)?),
-        (None, inline) => inline,
-    };
-    let matched = matching_secret(recipe, secrets, signed, time_text, &signatures)?;
+    let matched = matching_secret(recipe, secrets, signed, read.time, &signatures)?;
     let Some(secret) = matched else {
         return Err(SignatureError::NoMatch);
     };
-    let at = judge_time(recipe, time_text, now)?;
+    let at = judge_time(recipe, read.time, now)?;
     Ok(Verified { secret, at })
-}
-
-/// The one value of a header that must be there once.
-fn text_header<'a>(headers: &[(&str, &'a [u8])], name: &str) -> Result<&'a str, SignatureError> {
-    let mut values = headers.iter().filter(|(found, _)| *found == name);
-    let (_, value) = values
-        .next()
-        .ok_or_else(|| SignatureError::Missing(name.to_owned()))?;
-    let malformed = |why| SignatureError::Malformed {
-        header: name.to_owned(),
-        why,
-    };
-    if values.next().is_some() {
-        return Err(malformed("it is there twice"));
-    }
-    std::str::from_utf8(value)
-        .map(str::trim)
-        .map_err(|_| malformed("not UTF-8"))
 }
 
 /// Standard base64, with or without padding: vendors differ.
@@ -231,7 +170,7 @@ fn matching_secret(
             bad.get_or_insert(index);
             continue;
         };
-        feed(&mut mac, recipe, signed, time_text)?;
+        base::pieces(recipe, signed, time_text, |piece| mac.update(piece))?;
         let expected = mac.finalize().into_bytes();
         let mut any = Choice::from(0);
         for signature in signatures {
@@ -251,58 +190,14 @@ fn matching_secret(
     }
 }
 
-/// Feeds the base string to the MAC: `{body}`, `{timestamp}`, `{id}`, `{url}` and literal text.
-fn feed(
-    mac: &mut Hmac<Sha256>,
-    recipe: &Recipe,
-    signed: Signed<'_>,
-    time_text: Option<&str>,
-) -> Result<(), SignatureError> {
-    let mut rest = recipe.base.as_str();
-    while !rest.is_empty() {
-        let Some(open) = rest.find('{') else {
-            mac.update(rest.as_bytes());
-            break;
-        };
-        mac.update(&rest.as_bytes()[..open]);
-        let tail = &rest[open..];
-        let close = tail.find('}').ok_or(SignatureError::Recipe(
-            "a base string whose braces are closed",
-        ))?;
-        match &tail[1..close] {
-            "body" => mac.update(signed.body),
-            "timestamp" => {
-                let text = time_text.ok_or_else(|| match recipe.parser {
-                    HeaderParser::Pairs { .. } => SignatureError::Malformed {
-                        header: recipe.header.clone(),
-                        why: "no time stamp",
-                    },
-                    _ => SignatureError::Recipe("a timestamp_header"),
-                })?;
-                mac.update(text.as_bytes());
-            }
-            "id" => {
-                let name = recipe
-                    .id_header
-                    .as_deref()
-                    .ok_or(SignatureError::Recipe("an id_header"))?;
-                mac.update(text_header(signed.headers, name)?.as_bytes());
-            }
-            "url" => mac.update(
-                signed
-                    .url
-                    .ok_or(SignatureError::Recipe("site.public_url"))?
-                    .as_bytes(),
-            ),
-            _ => {
-                return Err(SignatureError::Recipe(
-                    "a base string of {body}, {timestamp}, {id} and {url}",
-                ));
-            }
-        }
-        rest = &tail[close + 1..];
+/// A signed time stamp as a time.
+fn stamp(unit: TimestampUnit, text: &str) -> Option<Timestamp> {
+    let number: i64 = text.parse().ok()?;
+    match unit {
+        TimestampUnit::Seconds => number.checked_mul(1000),
+        TimestampUnit::Milliseconds => Some(number),
     }
-    Ok(())
+    .map(Timestamp)
 }
 
 fn judge_time(
@@ -313,20 +208,12 @@ fn judge_time(
     let Some(text) = time_text else {
         return Ok(None);
     };
-    let number: Option<i64> = text.parse().ok();
-    let at = number
-        .and_then(|number| match recipe.timestamp_unit {
-            TimestampUnit::Seconds => number.checked_mul(1000),
-            TimestampUnit::Milliseconds => Some(number),
-        })
-        .map(Timestamp)
-        .ok_or_else(|| SignatureError::Malformed {
-            header: recipe
-                .timestamp_header
-                .clone()
-                .unwrap_or_else(|| recipe.header.clone()),
-            why: "its time stamp is no number",
-        })?;
+    let at = stamp(recipe.timestamp_unit, text).ok_or_else(|| {
+        header::malformed(
+            recipe.timestamp_header.as_ref().unwrap_or(&recipe.header),
+            "its time stamp is no number",
+        )
+    })?;
     if let Some(tolerance) = recipe.tolerance_past
         && now.since(at) > tolerance
     {
@@ -348,3 +235,5 @@ fn judge_time(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vendors;

@@ -525,6 +525,7 @@ async fn fixed_headers_and_our_signature_go_with_every_request_under_one_id() {
             .map(|(n, v)| (n.as_str(), v.as_bytes()))
             .collect();
         let signed = Signed {
+            method: "POST",
             headers: &signed,
             url: None,
             body: body.as_bytes(),

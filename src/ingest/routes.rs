@@ -24,7 +24,7 @@ use super::metrics::Metrics;
 use super::problem::{Kind, Problem};
 use super::server::Limits;
 use crate::config::live::{Live, Runtime};
-use crate::config::model::System;
+use crate::config::model::{Ping, System};
 use crate::config::secret::Secret;
 use crate::event::envelope::{self, EnvelopeError};
 use crate::event::signature::{self, SignatureError, Signed};
@@ -305,18 +305,27 @@ impl Door {
             format!("{}{target}", base.trim_end_matches('/'))
         });
         let signed = Signed {
+            method: parts.method.as_str(),
             headers: &headers,
             url: url.as_deref(),
             body: &bytes,
         };
         match signature::verify(&hooks.recipe, &texts, signed, self.store.clock().now()) {
             Ok(_) | Err(SignatureError::Missing(_))
-                if hooks.mapping.ping && hook::is_registration_ping(&bytes) =>
+                if hooks.mapping.ping == Ping::Registration
+                    && hook::is_registration_ping(&bytes) =>
             {
                 tracing::info!(system, "answered a registration ping");
                 return Ok(reply(StatusCode::OK, &json!({"status": "ping"})));
             }
-            Ok(_) => {}
+            Ok(_) => {
+                if hooks.mapping.ping == Ping::Challenge
+                    && let Some(challenge) = hook::challenge(&bytes)
+                {
+                    tracing::info!(system, "answered a challenge");
+                    return Ok(reply(StatusCode::OK, &json!({"challenge": challenge})));
+                }
+            }
             Err(error) => {
                 let no_match = matches!(error, SignatureError::NoMatch);
                 if let (true, Some(trouble)) = (error.is_ours() || no_match, &secrets.trouble) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::model::HeaderParser;
 
 const MINUTES_5: Option<Duration> = Some(Duration::from_secs(300));
 
@@ -92,6 +93,7 @@ fn check(
         recipe,
         secrets,
         Signed {
+            method: "POST",
             headers: &headers,
             url: Some("https://shop.example/hooks/x"),
             body: body.as_bytes(),
@@ -325,7 +327,7 @@ fn recipes_of_ones_own() {
 
     for (base, words) in [
         ("{body", "closed"),
-        ("{bdy}", "{body}"),
+        ("{bdy}", "placeholders"),
         ("{id}", "id_header"),
     ] {
         let recipe = Recipe {
