@@ -1,14 +1,16 @@
 //! Accepting events: deduplicate, number, store, fan out.
 
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ledger::key_text;
+use super::lineage::{self, Said};
 use super::stats::Tick;
 use super::story::{self, Line};
-use super::types::{Incoming, MOST_ABOUT, Receipt, Route};
+use super::types::{Incoming, LogEntry, MOST_ABOUT, Receipt, Route};
+use super::view::Severity;
 use super::work::{Total, Work};
 use super::writer::Fault;
 use crate::event::{Event, Origin};
@@ -26,6 +28,9 @@ pub(super) const UNROUTED: i64 = 2;
 
 /// The group of what came again under a known id or key with other content.
 pub(super) const CAME_AGAIN: &str = "the id or key came again with other content";
+
+/// The group of what ends a chain of events that became too long.
+pub(super) const TOO_DEEP: &str = "each caused by the one before, too many in a row";
 
 /// What is stored beside the data, as JSON with short names.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -54,10 +59,13 @@ pub(super) struct Prepared {
     about: Vec<(String, String)>,
     /// The faults as they are kept.
     faults: String,
+    /// What it says of its lineage.
+    said: Said,
 }
 
 impl Prepared {
-    pub(super) fn new(incoming: Incoming) -> Result<Self, serde_json::Error> {
+    /// `sources`: the configured systems, whose events may have caused it.
+    pub(super) fn new(incoming: Incoming, sources: &[String]) -> Result<Self, serde_json::Error> {
         let event = &incoming.event;
         let meta = serde_json::to_string(&Meta {
             content_type: event.content_type.clone(),
@@ -77,7 +85,8 @@ impl Prepared {
         Ok(Self {
             about,
             faults: serde_json::to_string(&incoming.faults)?,
-            id_hash: hash(&event.source, b'i', &event.id),
+            said: Said::of(event, sources),
+            id_hash: id_hash(&event.source, &event.id),
             key_hash: event
                 .idempotency_key
                 .as_deref()
@@ -86,6 +95,11 @@ impl Prepared {
             incoming,
         })
     }
+}
+
+/// What remembers an event's id.
+pub(super) fn id_hash(source: &str, id: &str) -> [u8; 16] {
+    hash(source, b'i', id)
 }
 
 /// The first 16 bytes of SHA-256 over (source, what, text), each ended by a zero byte.
@@ -143,7 +157,7 @@ fn accept_one(
         }
     }
     let mut hold = incoming.hold.clone();
-    let mut group = incoming.group.as_deref().or(hold.as_deref());
+    let mut group = incoming.group.as_deref().or(incoming.hold.as_deref());
     if let Some((event, same)) = known {
         if same {
             return Ok(Receipt::Duplicate { event });
@@ -158,6 +172,31 @@ fn accept_one(
     }
     work.next_event += 1;
     let event = &incoming.event;
+    let mut records = Vec::with_capacity(prepared.about.len());
+    for (kind, key) in &prepared.about {
+        records.push(super::ledger::find_or_make(work, kind, key)?);
+    }
+    let lineage = lineage::of(work, &prepared.said, id, &event.source, &records)?;
+    if let Some(lineage) = &lineage {
+        lineage.keep(work, id)?;
+        // What midwatch itself says (a page, a repair) must reach someone, however long the chain that it is about.
+        if lineage.is_too_deep() && event.origin != Origin::Internal {
+            let words = lineage.words(work.connection)?;
+            work.log(&LogEntry {
+                severity: Severity::Warning,
+                actor: None,
+                kind: "lineage",
+                path: None,
+                delivery: None,
+                text: format!("event {id} is held: {words}"),
+            })?;
+            hold = Some(match hold {
+                Some(hold) => format!("{hold}; and {words}"),
+                None => words,
+            });
+            group = group.or(Some(TOO_DEEP));
+        }
+    }
     let routes: &[Route] = if hold.is_some() {
         &[]
     } else {
@@ -190,8 +229,7 @@ fn accept_one(
             .execute(params![id.0, group, prepared.faults])?;
     }
     work.total(Total::Events, 1);
-    for (kind, key) in &prepared.about {
-        let record = super::ledger::find_or_make(work, kind, key)?;
+    for record in records {
         work.connection
             .prepare_cached("INSERT OR IGNORE INTO event_record(event, record) VALUES (?1, ?2)")?
             .execute([id.0, record])?;
@@ -310,6 +348,18 @@ fn recall(
                 row.get_ref(1)?.as_blob().ok() == Some(digest.as_slice()),
             ))
         })
+        .optional()
+}
+
+/// The event of which a bucket remembers this hash.
+pub(super) fn recall_event(
+    connection: &Connection,
+    bucket: i64,
+    hash: &[u8; 16],
+) -> rusqlite::Result<Option<EventId>> {
+    connection
+        .prepare_cached("SELECT event FROM dedupe WHERE bucket = ?1 AND hash = ?2")?
+        .query_row(params![bucket, hash], |row| row.get(0).map(EventId))
         .optional()
 }
 

@@ -160,13 +160,14 @@ pub(super) fn prune(
     let bounded = [
         ("log", "at", log_before),
         ("submission", "at", log_before),
+        ("note", "last", log_before),
         ("minute", "at", now - 48 * 3_600_000),
         ("hour", "at", now - 400 * 86_400_000),
     ];
     let mut more = old.len() as i64 == PRUNE;
     for (table, column, before) in bounded {
         let key = match table {
-            "log" | "submission" => "id",
+            "log" | "submission" | "note" => "id",
             _ => "(path, at)",
         };
         let columns = key.trim_matches(['(', ')']);
@@ -241,6 +242,7 @@ fn prune_event(work: &mut Work<'_>, event: i64, admission: i64, before: i64) -> 
     work.connection
         .prepare_cached("DELETE FROM event_record WHERE event = ?1")?
         .execute([event])?;
+    super::lineage::prune(work.connection, crate::ids::EventId(event))?;
     if admission == super::accept::UNROUTED {
         work.total(Total::Unrouted, -1);
     }

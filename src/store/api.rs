@@ -23,8 +23,8 @@ use super::ledger::{HashKey, Lesson};
 use super::paths::Identity;
 use super::reader::{ReadError, Reader};
 use super::types::{
-    AdoptPage, BatchOptions, Health, Incoming, LogEntry, OpenError, Options, Receipt, Started,
-    StoreError, Turn, Want,
+    AdoptPage, BatchOptions, Health, Incoming, LogEntry, Note, OpenError, Options, Receipt,
+    Started, StoreError, Turn, Want,
 };
 use super::view::{
     AdoptionRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause, PollRow, RunRow,
@@ -53,6 +53,8 @@ struct Inner {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     identity: Identity,
     dedupe_millis: AtomicI64,
+    /// Configured systems: events name causes by their ids.
+    sources: Mutex<Arc<[String]>>,
     hash_key: HashKey,
     /// For small reads between attempts; opened when first asked for.
     reading: Arc<Mutex<Option<Reader>>>,
@@ -100,6 +102,7 @@ impl Store {
                 jobs: Mutex::new(Some(jobs)),
                 thread: Mutex::new(Some(thread)),
                 dedupe_millis: AtomicI64::new(millis(options.dedupe)),
+                sources: Mutex::default(),
                 hash_key,
                 reading: Arc::default(),
                 lock: Mutex::new(Some(lock)),
@@ -167,11 +170,18 @@ impl Store {
         self.inner
             .dedupe_millis
             .store(millis(config.ingest.dedupe), Ordering::Relaxed);
+        self.name_sources(config.systems.keys().cloned().collect());
         let paths = (config.paths.iter())
             .map(|path| (path.name.clone(), path.mode == Mode::Shadow))
             .collect();
         self.register(paths, config.hash, Arc::clone(&config.text))
             .await
+    }
+
+    /// Whose events an event may name as its cause, beside those of its own source.
+    pub(super) fn name_sources(&self, sources: Arc<[String]>) {
+        let mut known = (self.inner.sources.lock()).unwrap_or_else(PoisonError::into_inner);
+        *known = sources;
     }
 
     /// `configure`, told only what it needs.
@@ -208,9 +218,11 @@ impl Store {
     /// # Errors
     /// `Refused` when the disk does not take it (also when less than the reserve is free), `Invalid` for a route to an unknown path.
     pub async fn accept(&self, batch: Vec<Incoming>) -> Result<Vec<Receipt>, StoreError> {
+        let sources =
+            Arc::clone(&(self.inner.sources.lock()).unwrap_or_else(PoisonError::into_inner));
         let prepared: Vec<Prepared> = batch
             .into_iter()
-            .map(Prepared::new)
+            .map(|incoming| Prepared::new(incoming, &sources))
             .collect::<Result<_, _>>()
             .map_err(|error| StoreError::Invalid(error.to_string()))?;
         let dedupe = self.inner.dedupe_millis.load(Ordering::Relaxed);
@@ -447,6 +459,11 @@ impl Store {
     /// Adds a line to the log.
     pub async fn log(&self, entry: LogEntry) -> Result<(), StoreError> {
         self.call(move |work| Ok(work.log(&entry)?)).await
+    }
+
+    /// Keeps a note, or counts it once more; what is news is told in the log too.
+    pub async fn note(&self, note: Note) -> Result<(), StoreError> {
+        self.call(move |work| super::notes::note(work, &note)).await
     }
 
     /// Answer of an action submitted before under this id, so that repeating is safe.

@@ -35,19 +35,26 @@ pub(super) fn memory(connection: &Connection) -> rusqlite::Result<(Memory, i64)>
             .targets
             .insert((row.get(1)?, row.get(2)?), row.get(0)?);
     }
-    // Walks from bucket to bucket through the primary key; never over the hashes.
-    let mut next = connection.prepare("SELECT min(bucket) FROM dedupe WHERE bucket > ?1")?;
-    let mut after = i64::MIN;
-    while let Some(bucket) = next.query_row([after], |row| row.get::<_, Option<i64>>(0))? {
-        memory.buckets.push(bucket);
-        after = bucket;
-    }
+    memory.buckets = buckets(connection)?;
     let mut senders = connection.prepare("SELECT system, coalesce(called, 0) FROM sender")?;
     let mut rows = senders.query([])?;
     while let Some(row) = rows.next()? {
         memory.calls.insert(row.get(0)?, row.get(1)?);
     }
     Ok((memory, commits(connection)?))
+}
+
+/// Buckets of `dedupe` that hold rows, oldest first. Walks from bucket to bucket through the primary key; never over the
+/// hashes.
+pub(super) fn buckets(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut buckets = Vec::new();
+    let mut next = connection.prepare("SELECT min(bucket) FROM dedupe WHERE bucket > ?1")?;
+    let mut after = i64::MIN;
+    while let Some(bucket) = next.query_row([after], |row| row.get::<_, Option<i64>>(0))? {
+        buckets.push(bucket);
+        after = bucket;
+    }
+    Ok(buckets)
 }
 
 /// How many transactions were committed, ever.

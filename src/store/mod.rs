@@ -9,9 +9,11 @@ mod batch;
 mod events;
 mod filter_sql;
 mod ledger;
+mod lineage;
 mod load;
 mod lock;
 mod needs;
+mod notes;
 mod order;
 mod overview;
 mod paths;
@@ -38,8 +40,9 @@ mod machine;
 mod tests;
 
 pub use api::Store;
+pub use lineage::reference;
 pub use reader::{Cursor, ReadError, Reader};
 pub use types::{
-    AdoptPage, AdoptRecord, BatchOptions, Health, Incoming, LogEntry, MOST_ABOUT, OpenError,
+    AdoptPage, AdoptRecord, BatchOptions, Health, Incoming, LogEntry, MOST_ABOUT, Note, OpenError,
     Options, Receipt, Route, Started, StoreError, Turn, Want,
 };

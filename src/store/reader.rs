@@ -19,8 +19,8 @@ use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
     AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
-    EventRow, Lock, LogRow, NeedRow, Overview, PollRow, RecordRow, RunRow, SenderRow, Shadowed,
-    Slot, Story, StrayRow, WorkerRow,
+    EventRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, Overview, PollRow, RecordRow, RunRow,
+    SenderRow, Shadowed, Slot, Story, StrayRow, Trace, WorkerRow,
 };
 use crate::control::action::{Preview, Verdict};
 use crate::event::Event;
@@ -422,6 +422,21 @@ impl Reader {
     /// Adoptions that were begun and not ended, one row for each side.
     pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ReadError> {
         self.snapshot(super::adoption::all)
+    }
+
+    /// What caused an event, and what it caused; none if nothing is known of an event of that number.
+    pub fn trace(&self, id: EventId) -> Result<Option<Trace>, ReadError> {
+        self.snapshot(|connection| super::lineage::trace(connection, id))
+    }
+
+    /// The newest event of this id from this source, if it is still known.
+    pub fn event_called(&self, source: &str, id: &str) -> Result<Option<EventId>, ReadError> {
+        self.snapshot(|connection| super::lineage::called(connection, source, id))
+    }
+
+    /// What was noticed about the systems, the one noticed last first.
+    pub fn notes(&self, filter: &NoteFilter, limit: usize) -> Result<Vec<NoteRow>, ReadError> {
+        self.snapshot(|connection| super::notes::notes(connection, filter, limit))
     }
 
     /// How far the polling of each record type has come, by system and type.

@@ -13,7 +13,7 @@ use crate::record::ledger::About;
 use crate::record::value::{Value, Version};
 use crate::time::{Clock, Timestamp};
 
-use super::view::{BatchRow, Breaker, Pause, Severity};
+use super::view::{BatchRow, Breaker, NoteKind, Pause, Severity};
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -214,6 +214,23 @@ pub struct LogEntry {
     pub delivery: Option<DeliveryId>,
     /// What happened.
     pub text: String,
+}
+
+/// Something noticed about a system. One of the same path, system, kind and `what` is the same note, noticed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The path on which it was noticed, if on one.
+    pub path: Option<PathId>,
+    /// The system that it is about.
+    pub system: String,
+    /// What it is about.
+    pub kind: NoteKind,
+    /// What exactly: a field, a header, a version.
+    pub what: String,
+    /// In words; may quote what came from outside.
+    pub text: String,
+    /// The delivery on which it was noticed.
+    pub delivery: Option<DeliveryId>,
 }
 
 /// A page of what a system lists, to be adopted.

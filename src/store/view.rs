@@ -1,5 +1,7 @@
 //! What readers get: whole, plain values with no SQL and no rowid in them. Screens, `--json` and policies read these.
 
+mod lineage;
+mod notes;
 mod records;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::About;
 use crate::time::Timestamp;
 
+pub use lineage::{MOST_TRACED, Trace, TraceDelivery, TraceEvent, TraceNode};
+pub use notes::{NoteFilter, NoteKind, NoteRow};
 pub use records::{
     AdoptDifference, AdoptionRow, HoldingRow, Matched, NeedRow, PollRow, RecordRow, SenderRow,
     Shadowed, Story, StoryLine,

@@ -134,6 +134,12 @@ impl<'a> Work<'a> {
         self.new_bucket == Some(bucket) || self.memory.buckets.contains(&bucket)
     }
 
+    /// Buckets of `dedupe` that hold rows, the newest first.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = i64> + '_ {
+        let known = self.memory.buckets.iter().rev().copied();
+        (self.new_bucket.into_iter()).chain(known)
+    }
+
     pub(super) fn add_bucket(&mut self, bucket: i64) {
         self.new_bucket = Some(bucket);
     }
