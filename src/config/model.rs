@@ -43,7 +43,7 @@ pub struct Config {
     /// `[contracts."TYPE"]`, by event type.
     pub contracts: BTreeMap<String, Contract>,
     /// `[entities.NAME]`, by record type.
-    pub entities: BTreeMap<String, Entity>,
+    pub entities: BTreeMap<String, Arc<Entity>>,
 }
 
 impl Config {
@@ -664,4 +664,25 @@ pub enum Compare {
     Money,
     /// RFC 3339 instants.
     Instant,
+    /// Texts without order: of an array, or separated by `,` or `;`.
+    Set,
+}
+
+impl Compare {
+    /// Every comparison with its word.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("exact", Self::Exact),
+        ("casefold", Self::Casefold),
+        ("money", Self::Money),
+        ("instant", Self::Instant),
+        ("set", Self::Set),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(_, compare)| *compare == self)
+            .map_or("", |(word, _)| word)
+    }
 }

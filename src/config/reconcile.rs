@@ -29,14 +29,6 @@ const LATER: &[(&str, &str)] = &[
     ("rails", "repairs"),
 ];
 
-/// How values are compared, by word.
-const COMPARES: &[(&str, Compare)] = &[
-    ("exact", Compare::Exact),
-    ("casefold", Compare::Casefold),
-    ("money", Compare::Money),
-    ("instant", Compare::Instant),
-];
-
 /// Every job, in file order.
 pub(super) fn jobs(section: &Section<'_>, systems: &Named<System>, base: &Path) -> Vec<Job> {
     section
@@ -193,7 +185,7 @@ fn field(name: &str, value: &Value<'_>) -> Option<JobField> {
     let first = pointer("first");
     let second = pointer("second");
     let compare = match section.get("compare") {
-        Some(value) => value.word(COMPARES),
+        Some(value) => value.word(Compare::WORDS),
         None => Some(Compare::Exact),
     };
     section.finish(&[("values", "tables of equivalent values")]);

@@ -265,6 +265,7 @@ pub fn story() -> Story {
     let field = |sent: Option<&str>, agreed: Option<&str>| KnownField {
         sent: sent.map(|value| (value.to_owned(), at(9))),
         agreed: agreed.map(|value| (value.to_owned(), at(4))),
+        ..KnownField::default()
     };
     let mut crm = HoldingRow {
         id: Some("9001".into()),

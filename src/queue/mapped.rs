@@ -13,6 +13,7 @@ use crate::record::json::Node;
 use crate::record::ledger::{About, Known};
 use crate::record::map::{RecordMap, Shape};
 use crate::record::mask;
+use crate::record::ownership::Entity;
 use crate::record::value::{Record, Value};
 use crate::record::{self, RecordError, read};
 use crate::time::Timestamp;
@@ -34,6 +35,8 @@ pub struct Ends {
     pub live_from: Option<Timestamp>,
     /// Versions can be compared with what was written: only one system writes this type there, and in its own versions.
     pub versioned: bool,
+    /// Who may write which field of the type that is written, where that is declared.
+    pub entity: Option<Arc<Entity>>,
 }
 
 /// One record to be carried over.
@@ -61,6 +64,7 @@ impl Ends {
             trust: from.trust,
             live_from: config.site.live_from,
             versioned: mapping.source == mapping.target && one_writer(config, path, &mapping),
+            entity: config.entities.get(&mapping.target).map(Arc::clone),
             mapping,
         })
     }

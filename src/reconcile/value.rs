@@ -3,9 +3,8 @@
 //! A value keeps the source text of its numbers: money never passes through a float. Missing, null and blank are
 //! three different things, whatever the comparison. Called by `parse` (to make values) and `compare` (to judge them).
 
-use chrono::DateTime;
-
 use crate::config::model::Compare;
+use crate::record::alike;
 use crate::record::decimal::Decimal;
 
 /// One field of a record.
@@ -49,37 +48,16 @@ impl Value {
         if exactly(self, other) {
             return true;
         }
-        match compare {
-            Compare::Exact => false,
-            Compare::Casefold => match (self, other) {
-                (Self::Text(a), Self::Text(b)) => {
-                    a.trim().to_lowercase() == b.trim().to_lowercase()
-                }
-                _ => false,
-            },
-            Compare::Money => match (self.amount(), other.amount()) {
-                (Some(a), Some(b)) => a == b,
-                _ => false,
-            },
-            Compare::Instant => match (self, other) {
-                (Self::Text(a), Self::Text(b)) => {
-                    let (a, b) = (
-                        DateTime::parse_from_rfc3339(a.trim()),
-                        DateTime::parse_from_rfc3339(b.trim()),
-                    );
-                    matches!((a, b), (Ok(a), Ok(b)) if a == b)
-                }
-                _ => false,
-            },
-        }
-    }
-
-    /// A decimal amount, of a number or of a text that is nothing but one.
-    fn amount(&self) -> Option<Decimal> {
-        match self {
-            Self::Number(text) => Decimal::parse(text),
-            Self::Text(text) => Decimal::parse(text.trim()),
-            _ => None,
+        match (self, other) {
+            (Self::Text(a) | Self::Number(a), Self::Text(b) | Self::Number(b)) => {
+                alike::texts(compare, a, b)
+            }
+            (Self::Text(a) | Self::Tree(a), Self::Text(b) | Self::Tree(b))
+                if compare == Compare::Set =>
+            {
+                alike::texts(compare, a, b)
+            }
+            _ => false,
         }
     }
 }
@@ -109,9 +87,13 @@ mod tests {
         Value::Text(text.to_owned())
     }
 
+    fn tree(text: &str) -> Value {
+        Value::Tree(text.to_owned())
+    }
+
     #[test]
     fn each_comparison_judges_as_its_table_says() {
-        use Compare::{Casefold, Exact, Instant, Money};
+        use Compare::{Casefold, Exact, Instant, Money, Set};
         for (compare, a, b, same) in [
             // Absent, null and blank are never the same, under any comparison.
             (Exact, Missing, Missing, true),
@@ -181,6 +163,15 @@ mod tests {
             ),
             (Instant, text("yesterday"), text("yesterday"), true),
             (Instant, text("yesterday"), text("Yesterday"), false),
+            // Set.
+            (Set, tree(r#"["vip","new"]"#), tree(r#"["new","vip"]"#), true),
+            (Set, tree(r#"["vip","new"]"#), text("new; vip"), true),
+            (Set, text("new, vip,"), text("vip;new"), true),
+            (Set, tree("[1,2]"), tree("[2,1]"), true),
+            (Set, tree("[]"), text(""), true),
+            (Set, tree("[]"), Null, false),
+            (Set, text("vip"), text("VIP"), false),
+            (Set, tree(r#"{"a":1}"#), tree(r#"{"a":2}"#), false),
         ] {
             assert_eq!(a.same(&b, compare), same, "{compare:?} {a:?} {b:?}");
             assert_eq!(b.same(&a, compare), same, "{compare:?} {b:?} {a:?}");

@@ -1,11 +1,14 @@
 //! What a record should hold beside what it holds, field by field. Pure; the dispatcher (to send nothing where nothing
 //! changes), `try` and `adopt` call it.
 
+use super::alike;
 use super::convert;
 use super::decimal::Decimal;
 use super::map::{Field, RecordMap};
+use super::ownership::Entity;
 use super::value::{Record, Value};
 use super::wire::clean;
+use crate::config::model::Compare;
 
 /// One field, beside what is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,21 +25,38 @@ pub struct FieldDiff {
 
 /// Compares the fields of `wanted` (as `translate` makes it) with those of `held` (as `read` finds it), both by `to`, in
 /// the order of their names. Fields that are not wanted are not compared.
-pub fn compare(to: &RecordMap, wanted: &Record, held: &Record) -> Vec<FieldDiff> {
+///
+/// Where the type's entity is declared, its comparisons judge.
+pub fn compare(
+    to: &RecordMap,
+    wanted: &Record,
+    held: &Record,
+    entity: Option<&Entity>,
+) -> Vec<FieldDiff> {
     let diff = |(name, wanted): (&String, &Value)| {
         let held = held.fields.get(name);
         let field = to.layout.fields.get(name);
+        let rule = entity.and_then(|entity| entity.field(name)?.compare);
         FieldDiff {
             name: name.clone(),
             wanted: wanted.clone(),
             held: held.cloned(),
             same: match (field, held) {
-                (Some(field), Some(held)) => same(field, wanted, held),
+                (Some(field), Some(held)) => same_by(field, rule, wanted, held),
                 _ => false,
             },
         }
     };
     wanted.fields.iter().map(diff).collect()
+}
+
+/// Two values of a field mean the same by a rule's comparison; without one, as the record map says.
+pub fn same_by(field: &Field, rule: Option<Compare>, a: &Value, b: &Value) -> bool {
+    match rule {
+        Some(Compare::Exact) => a == b || a.canonical() == b.canonical(),
+        Some(rule) => same(field, a, b) || alike::kept(Some(rule), &a.canonical(), &b.canonical()),
+        None => same(field, a, b),
+    }
 }
 
 /// Two values of a field mean the same: one text in the table of values (which may stand for several), one amount, one

@@ -39,6 +39,8 @@ pub struct KnownField {
     pub sent: Option<(String, Timestamp)>,
     /// What was last seen equal on both sides, and when.
     pub agreed: Option<(String, Timestamp)>,
+    /// What the system itself was last seen to hold, by its event or an answer of its, and when.
+    pub seen: Option<(String, Timestamp)>,
 }
 
 /// Something that was learnt about a record in a system, to be kept in one commit. Whatever waited for its id becomes ready.

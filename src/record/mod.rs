@@ -2,6 +2,7 @@
 //! reconciliation. Pure: from declarations and bytes to values, requests and differences. Must never do I/O, and money
 //! must never become a float. The dispatcher, `remote` and the command line call it.
 
+pub mod alike;
 pub mod body;
 mod compare;
 mod convert;
@@ -24,6 +25,6 @@ mod translate;
 pub mod value;
 mod wire;
 
-pub use compare::{FieldDiff, compare};
+pub use compare::{FieldDiff, compare, same_by};
 pub use error::{Problem, RecordError};
 pub use translate::translate;

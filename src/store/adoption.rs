@@ -13,7 +13,7 @@ use super::types::AdoptPage;
 use super::view::{AdoptDifference, AdoptionRow, Matched};
 use super::work::Work;
 use super::writer::Fault;
-use crate::record::decimal::Decimal;
+use crate::record::alike;
 use crate::record::ledger::{About, Learned};
 use crate::record::value::Version;
 use crate::time::Timestamp;
@@ -208,7 +208,7 @@ pub(super) fn matched(
         let mut agreed = Vec::new();
         for (name, value) in &one.fields {
             match other.fields.get(name) {
-                Some(same) if alike(value, same) => {
+                Some(same) if alike::kept(None, value, same) => {
                     let fuller = if same.len() > value.len() {
                         same
                     } else {
@@ -239,21 +239,6 @@ pub(super) fn matched(
         .then(|| keys.last().cloned())
         .flatten();
     Ok(out)
-}
-
-/// Two canonical texts mean the same: equal, or one amount whose currency only one system tells, as `record::compare` has
-/// it. Texts are in quotes and hashes begin with `#`: neither is taken for an amount.
-fn alike(one: &str, other: &str) -> bool {
-    let amount = |text: &str| {
-        let (amount, currency) = match text.split_once(' ') {
-            Some((amount, currency)) => (amount, Some(currency.to_owned())),
-            None => (text, None),
-        };
-        Some((Decimal::parse(amount)?, currency))
-    };
-    one == other
-        || matches!((amount(one), amount(other)), (Some((a, one)), Some((b, other)))
-            if a == b && one.is_some() != other.is_some())
 }
 
 /// Learns what one system holds. A second time there is nothing to tell.

@@ -449,7 +449,7 @@ pub(super) fn fields(
     connection
         .prepare_cached("SELECT name, sent, sent_at, agreed, agreed_at FROM holding_field WHERE record = ?1 AND system = ?2")?
         .query_map(params![record, system], |row| {
-            let field = KnownField { sent: dated(row, 1)?, agreed: dated(row, 3)? };
+            let field = KnownField { sent: dated(row, 1)?, agreed: dated(row, 3)?, ..KnownField::default() };
             Ok((row.get(0)?, field))
         })?
         .collect()

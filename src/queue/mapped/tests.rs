@@ -215,7 +215,7 @@ fn deliveries_are_ordered_by_the_record_that_is_written_or_that_carries_it() {
 fn known(version: i64, sent: &[&str]) -> Known {
     let field = || KnownField {
         sent: Some(("x".to_owned(), Timestamp(1))),
-        agreed: None,
+        ..KnownField::default()
     };
     Known {
         id: Some("9".to_owned()),

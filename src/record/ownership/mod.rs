@@ -1,11 +1,22 @@
-//! Who may write which field: entities as the configuration declares them. Types only; the rules over them are in this
-//! folder's other files. Pure. Called by routing, the dispatcher, previews, `ownership` and the console's screens.
+//! Who may write which field: entities as the configuration declares them, and in this folder's files the rules over them:
+//! who may write (`permit`), which value stands (`decide`), what is only an echo (`echo`). Pure. Called by routing, the
+//! dispatcher, previews, `ownership` and the console's screens.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::map::Clean;
 use crate::config::model::Compare;
+
+mod decide;
+mod echo;
+mod permit;
+
+pub use decide::{Case, Decision, Side, Why, base, decide, is_blank};
+pub use echo::{is_echo, latest};
+pub use permit::{
+    LeftOut, Permission, Reason, Role, Stripped, fallback, may_write, needs_theirs, strip,
+};
 
 /// `[entities.NAME]`: a record type that systems share, and the system of record of each of its fields.
 ///
@@ -131,3 +142,6 @@ impl Entity {
         self.fields.get(name).or(self.rest.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -218,7 +218,7 @@ proptest! {
                 prop_assert_eq!(there, code);
             }
         }
-        let diffs = crate::record::compare(&to, &wanted, &held);
+        let diffs = crate::record::compare(&to, &wanted, &held, None);
         prop_assert!(diffs.iter().all(|diff| diff.same), "{:?}", diffs);
     }
 }

@@ -129,7 +129,7 @@ impl Upsert<'_> {
     ) -> Result<bool, Stop> {
         let key = &job.carried.key;
         if let Some(held) = held
-            && compare(&self.ends.target, &job.wanted, held)
+            && compare(&self.ends.target, &job.wanted, held, self.ends.entity.as_deref())
                 .iter()
                 .all(|field| field.same)
         {
