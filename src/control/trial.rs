@@ -327,7 +327,13 @@ impl Asking<'_> {
 
     fn difference(&self, one: &Carried, held: &Record) -> Vec<Field> {
         let hidden = self.ends.sent(&one.wanted);
-        let all = compare(&self.ends.target, &one.wanted, held, self.ends.entity.as_deref()).into_iter();
+        let all = compare(
+            &self.ends.target,
+            &one.wanted,
+            held,
+            self.ends.entity.as_deref(),
+        )
+        .into_iter();
         all.map(|field| {
             let sensitive = hidden
                 .iter()

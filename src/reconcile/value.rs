@@ -164,7 +164,12 @@ mod tests {
             (Instant, text("yesterday"), text("yesterday"), true),
             (Instant, text("yesterday"), text("Yesterday"), false),
             // Set.
-            (Set, tree(r#"["vip","new"]"#), tree(r#"["new","vip"]"#), true),
+            (
+                Set,
+                tree(r#"["vip","new"]"#),
+                tree(r#"["new","vip"]"#),
+                true,
+            ),
             (Set, tree(r#"["vip","new"]"#), text("new; vip"), true),
             (Set, text("new, vip,"), text("vip;new"), true),
             (Set, tree("[1,2]"), tree("[2,1]"), true),

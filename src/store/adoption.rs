@@ -303,7 +303,7 @@ mod tests {
             ("#15", "15", false),
             ("null", "0", false),
         ] {
-            assert_eq!(alike(one, other), expected, "{one} {other}");
+            assert_eq!(alike::kept(None, one, other), expected, "{one} {other}");
         }
     }
 }

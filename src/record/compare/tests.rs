@@ -77,7 +77,12 @@ fn each_kind_is_compared_as_its_table_says() {
                 .collect(),
             ..Record::default()
         };
-        let diffs = compare(&map, &record(Some(wanted.clone())), &record(held.clone()), None);
+        let diffs = compare(
+            &map,
+            &record(Some(wanted.clone())),
+            &record(held.clone()),
+            None,
+        );
         assert_eq!(diffs.len(), 1);
         assert_eq!((diffs[0].same, &diffs[0].held), (same, &held), "{wanted:?}");
     }

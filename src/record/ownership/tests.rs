@@ -52,7 +52,7 @@ fn entity() -> Entity {
 /// letter, so that the order `a`, `b`, `c` can be spoken of. `?` is not known.
 fn verdict(rule: &OwnedField, source: &str, receiver: &str, values: [&str; 3]) -> Decision {
     let [base, ours, theirs] = values.map(|text| Value::Text(text.to_owned()));
-    let [kept_base, kept_ours, kept_theirs] = [&base, &ours, &theirs].map(|value| value.canonical());
+    let [kept_base, kept_ours, kept_theirs] = [&base, &ours, &theirs].map(Value::canonical);
     let side = |value, kept, changed| Side {
         value,
         kept,
@@ -100,15 +100,60 @@ fn a_field_is_decided_as_the_table_says() {
         (&owner, "shop", "crm", [Write, Write, Write, same, Write]),
         (&owner, "crm", "shop", [stands, Write, theirs, same, stands]),
         (&owner, "crm", "erp", [never, Write, theirs, same, both]),
-        (&unless_blank, "shop", "crm", [Write, Write, Write, same, Write]),
-        (&unless_blank, "crm", "shop", [stands, Write, theirs, same, stands]),
-        (&unless_blank, "crm", "erp", [never, Write, theirs, same, both]),
-        (&by_version, "shop", "crm", [Write, Write, Write, same, Write]),
-        (&by_version, "crm", "shop", [never, Write, theirs, same, both]),
-        (&by_version, "crm", "erp", [never, Write, theirs, same, both]),
-        (&by_order, "shop", "crm", [further, Write, further, same, further]),
-        (&by_order, "crm", "shop", [further, Write, further, same, further]),
-        (&by_order, "crm", "erp", [further, Write, further, same, further]),
+        (
+            &unless_blank,
+            "shop",
+            "crm",
+            [Write, Write, Write, same, Write],
+        ),
+        (
+            &unless_blank,
+            "crm",
+            "shop",
+            [stands, Write, theirs, same, stands],
+        ),
+        (
+            &unless_blank,
+            "crm",
+            "erp",
+            [never, Write, theirs, same, both],
+        ),
+        (
+            &by_version,
+            "shop",
+            "crm",
+            [Write, Write, Write, same, Write],
+        ),
+        (
+            &by_version,
+            "crm",
+            "shop",
+            [never, Write, theirs, same, both],
+        ),
+        (
+            &by_version,
+            "crm",
+            "erp",
+            [never, Write, theirs, same, both],
+        ),
+        (
+            &by_order,
+            "shop",
+            "crm",
+            [further, Write, further, same, further],
+        ),
+        (
+            &by_order,
+            "crm",
+            "shop",
+            [further, Write, further, same, further],
+        ),
+        (
+            &by_order,
+            "crm",
+            "erp",
+            [further, Write, further, same, further],
+        ),
         (&newest, "shop", "crm", [times, Write, theirs, same, times]),
         (&newest, "crm", "shop", [times, Write, theirs, same, times]),
         (&newest, "crm", "erp", [times, Write, theirs, same, times]),
@@ -142,14 +187,24 @@ fn a_blank_is_filled_and_never_erases() {
         ("crm", "shop", ["a", "b", ""], Write),
         ("crm", "shop", ["", "b", ""], Write),
         ("crm", "erp", ["", "b", ""], Write),
-        ("crm", "erp", ["a", "b", ""], Decision::Review(Why::BothChanged)),
+        (
+            "crm",
+            "erp",
+            ["a", "b", ""],
+            Decision::Review(Why::BothChanged),
+        ),
     ] {
         let found = verdict(&rule, source, receiver, values);
         assert_eq!(found, expected, "{source} -> {receiver} {values:?}");
     }
     // Elsewhere a blank is a value like another.
     assert_eq!(
-        verdict(&super::tests::rule(Policy::Owner), "shop", "crm", ["a", "", "a"]),
+        verdict(
+            &super::tests::rule(Policy::Owner),
+            "shop",
+            "crm",
+            ["a", "", "a"]
+        ),
         Write
     );
 }
@@ -174,7 +229,11 @@ fn an_order_never_goes_back_unless_forced_and_knows_its_words() {
         (["a", "b", "?"], Write, Write),
         (["?", "x", "?"], unknown, Write),
     ] {
-        assert_eq!(verdict(&rule, "shop", "crm", values), expected, "{values:?}");
+        assert_eq!(
+            verdict(&rule, "shop", "crm", values),
+            expected,
+            "{values:?}"
+        );
         let ours = Value::Text(values[1].to_owned());
         let theirs = Value::Text(values[2].to_owned());
         let (ours_kept, theirs_kept) = (ours.canonical(), theirs.canonical());
@@ -242,7 +301,11 @@ fn the_newest_is_newer_by_the_gap_or_a_person_says() {
             }),
             equal: false,
         };
-        assert_eq!(decide(&rule, &case), expected, "{gap} {ours_at:?} {theirs_at:?}");
+        assert_eq!(
+            decide(&rule, &case),
+            expected,
+            "{gap} {ours_at:?} {theirs_at:?}"
+        );
     }
 }
 
@@ -370,7 +433,11 @@ fn only_others_wait_for_an_owner_that_is_down() {
     }
 }
 
-fn known(sent: Option<(&str, i64)>, agreed: Option<(&str, i64)>, seen: Option<(&str, i64)>) -> KnownField {
+fn known(
+    sent: Option<(&str, i64)>,
+    agreed: Option<(&str, i64)>,
+    seen: Option<(&str, i64)>,
+) -> KnownField {
     let part = |part: Option<(&str, i64)>| part.map(|(text, at)| (text.to_owned(), Timestamp(at)));
     KnownField {
         sent: part(sent),
@@ -400,12 +467,30 @@ fn an_echo_is_our_own_word_come_back_to_where_it_came_from() {
     for (source, receiver, brought, compare, expected) in [
         // Written to the source, and the receiver is who told it.
         (Some(wrote()), Some(told()), "\"a\"", None, true),
-        (Some(known(None, Some(("\"a\"", 5)), None)), Some(told()), "\"a\"", None, true),
+        (
+            Some(known(None, Some(("\"a\"", 5)), None)),
+            Some(told()),
+            "\"a\"",
+            None,
+            true,
+        ),
         (Some(wrote()), Some(told()), "\"A\"", None, false),
-        (Some(wrote()), Some(told()), "\"A\"", Some(Compare::Casefold), true),
+        (
+            Some(wrote()),
+            Some(told()),
+            "\"A\"",
+            Some(Compare::Casefold),
+            true,
+        ),
         // To a third system it is news.
         (Some(wrote()), None, "\"a\"", None, false),
-        (Some(wrote()), Some(known(None, None, Some(("\"b\"", 4)))), "\"a\"", None, false),
+        (
+            Some(wrote()),
+            Some(known(None, None, Some(("\"b\"", 4)))),
+            "\"a\"",
+            None,
+            false,
+        ),
         // The receiver has moved on since.
         (
             Some(wrote()),
@@ -416,7 +501,13 @@ fn an_echo_is_our_own_word_come_back_to_where_it_came_from() {
         ),
         // Nothing was written there, or somebody else changed it since and back.
         (None, Some(told()), "\"a\"", None, false),
-        (Some(known(None, None, Some(("\"a\"", 5)))), Some(told()), "\"a\"", None, false),
+        (
+            Some(known(None, None, Some(("\"a\"", 5)))),
+            Some(told()),
+            "\"a\"",
+            None,
+            false,
+        ),
         (
             Some(known(Some(("\"a\"", 5)), None, Some(("\"b\"", 6)))),
             Some(told()),
@@ -433,7 +524,10 @@ fn an_echo_is_our_own_word_come_back_to_where_it_came_from() {
         ),
     ] {
         let found = is_echo(source.as_ref(), receiver.as_ref(), brought, compare);
-        assert_eq!(found, expected, "{source:?} {receiver:?} {brought} {compare:?}");
+        assert_eq!(
+            found, expected,
+            "{source:?} {receiver:?} {brought} {compare:?}"
+        );
     }
 }
 
@@ -441,15 +535,17 @@ fn any_rule() -> impl Strategy<Value = OwnedField> {
     let policy = proptest::sample::select(Policy::WORDS).prop_map(|(_, policy)| policy);
     let compare = proptest::option::of(proptest::sample::select(Compare::WORDS))
         .prop_map(|one| one.map(|(_, compare)| compare));
-    (policy, any::<bool>(), compare, 0u64..10).prop_map(|(policy, order, compare, gap)| OwnedField {
-        order: if order && policy == Policy::Monotonic {
-            ordered().order
-        } else {
-            Vec::new()
-        },
-        compare,
-        gap: Duration::from_secs(gap),
-        ..rule(policy)
+    (policy, any::<bool>(), compare, 0u64..10).prop_map(|(policy, order, compare, gap)| {
+        OwnedField {
+            order: if order && policy == Policy::Monotonic {
+                ordered().order
+            } else {
+                Vec::new()
+            },
+            compare,
+            gap: Duration::from_secs(gap),
+            ..rule(policy)
+        }
     })
 }
 

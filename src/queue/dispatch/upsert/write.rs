@@ -129,9 +129,14 @@ impl Upsert<'_> {
     ) -> Result<bool, Stop> {
         let key = &job.carried.key;
         if let Some(held) = held
-            && compare(&self.ends.target, &job.wanted, held, self.ends.entity.as_deref())
-                .iter()
-                .all(|field| field.same)
+            && compare(
+                &self.ends.target,
+                &job.wanted,
+                held,
+                self.ends.entity.as_deref(),
+            )
+            .iter()
+            .all(|field| field.same)
         {
             self.note("already so");
             self.source_id(job).await?;
