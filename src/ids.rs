@@ -108,6 +108,47 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// A group of held events: what they have in common, as a short number that stays the same. Written as 8 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeldGroupId(pub u32);
+
+impl fmt::Display for HeldGroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// What was typed is no group of held events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no group: expected 8 hex digits, as `midwatch held` shows them")]
+pub struct BadHeldGroupId(String);
+
+impl FromStr for HeldGroupId {
+    type Err = BadHeldGroupId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digits
+            .then(|| u32::from_str_radix(text, 16).ok())
+            .flatten()
+            .map(Self)
+            .ok_or_else(|| BadHeldGroupId(text.to_owned()))
+    }
+}
+
+impl Serialize for HeldGroupId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeldGroupId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +167,16 @@ mod tests {
         assert_eq!("7".parse(), Ok(DeliveryId::new(EventId(7), 0)));
         for bad in ["", "-1", "0-1", "1-0", "1-257", "x-1", "1-x", "1-1-1"] {
             assert!(bad.parse::<DeliveryId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_held_group_reads_back_what_it_prints() {
+        for id in [0, 7, 0xdead_beef, u32::MAX].map(HeldGroupId) {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in ["", "7", "+1234567", "123456789", "1234567g"] {
+            assert!(text.parse::<HeldGroupId>().is_err(), "{text}");
         }
     }
 }

@@ -27,6 +27,7 @@ mod demo;
 mod doctor;
 mod escalate;
 mod golive;
+mod held;
 mod hidden;
 mod hook;
 mod init;
@@ -47,7 +48,6 @@ mod send;
 mod show;
 mod status;
 mod story;
-mod strays;
 mod tail;
 mod try_path;
 mod worker;
@@ -125,7 +125,7 @@ enum Command {
     Deliveries(deliveries::Args),
     Show(show::Args),
     Status(status::Args),
-    Strays(strays::Args),
+    Held(held::Args),
     Replay(replay::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
@@ -201,7 +201,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Deliveries(args)) => deliveries::run(&args, context),
         Some(Command::Show(args)) => show::run(&args, context),
         Some(Command::Status(args)) => Ok(status::run(&args, context)),
-        Some(Command::Strays(args)) => strays::run(&args, context),
+        Some(Command::Held(args)) => held::run(args, context),
         Some(Command::Replay(args)) => replay::run(args, context).await,
         Some(Command::Cancel(args)) => cancel::run(args, context).await,
         Some(Command::Pause(args)) => pause::run(args, context).await,

@@ -7,7 +7,7 @@ use super::theme::{Palette, Theme};
 use super::update::{Input, Loaded, update};
 use crate::config::model::Config;
 use crate::control::action::{Preview, Verdict};
-use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, RunId};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, HeldGroupId, PathId, RunId};
 use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::{About, KnownField};
 use crate::record::value::Version;
@@ -537,13 +537,17 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
             },
         ],
         batches: vec![batch()],
-        strays: vec![StrayRow {
+        strays: vec![HeldRow {
             id: EventId(4_229),
             at: at(2),
             source: "shop".into(),
             event_id: "evt_x".into(),
             kind: "cart.updated".into(),
+            subject: None,
+            admission: Admission::Unrouted,
             reason: "no path takes it".into(),
+            group: HeldGroupId(7),
+            edits: 0,
         }],
         records: records(),
         story: story(),
@@ -611,7 +615,7 @@ pub struct Rows {
     pub runs: Vec<RunRow>,
     pub differences: Vec<DifferenceRow>,
     pub batches: Vec<BatchRow>,
-    pub strays: Vec<StrayRow>,
+    pub strays: Vec<HeldRow>,
     pub records: Vec<RecordRow>,
     pub story: Story,
 }

@@ -21,8 +21,8 @@ use crate::record::ledger::About as RecordId;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RecordRow,
-    RunRow, Story, StrayRow,
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldRow, LogRow, Overview,
+    RecordRow, RunRow, Story,
 };
 use crate::time::Timestamp;
 use crate::watch::{About, Trouble};
@@ -607,7 +607,7 @@ pub struct Model {
     /// The selected replay.
     pub batch: Selection<BatchId>,
     /// Screen 8.
-    pub strays: Vec<StrayRow>,
+    pub strays: Vec<HeldRow>,
     /// The selected stray.
     pub stray: Selection<EventId>,
     /// Screen 9.

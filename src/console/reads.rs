@@ -187,7 +187,7 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .differences(run, ROWS)
                 .map(|rows| Loaded::Differences(run, rows)),
             Query::Batches => reader.batches(ROWS).map(Loaded::Batches),
-            Query::Strays => reader.strays(ROWS).map(Loaded::Strays),
+            Query::Strays => reader.held_events(None, None, ROWS).map(Loaded::Strays),
             Query::Story(record) => reader
                 .story(&record.kind, &record.key, ROWS)
                 .map(|story| Loaded::Story(record, story.map(Box::new))),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hidden::Hidden;
-use crate::ids::{BatchId, DeliveryId};
+use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId};
 use crate::queue::filter::Filter;
 use crate::time::Timestamp;
 
@@ -111,6 +111,18 @@ pub enum Action {
     AdoptHost,
     /// Finish what is under way and stop.
     Drain,
+}
+
+/// Which held or unrouted events an action concerns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldScope {
+    /// These.
+    Events(Vec<EventId>),
+    /// All of a group, as `Reader::held_groups` shows it.
+    Group(HeldGroupId),
+    /// All of a type.
+    Kind(String),
 }
 
 /// Who does it, as far as the machine can tell.

@@ -406,7 +406,7 @@ async fn what_changed_is_taken_in_once_whatever_is_listed_again() {
     assert_eq!(detail.origin, "poll");
     let data = String::from_utf8(detail.data.unwrap()).unwrap();
     assert!(data.contains("1.10"), "money keeps its digits: {data}");
-    let strays = reader.strays(9).unwrap();
+    let strays = reader.held_events(None, None, 9).unwrap();
     assert_eq!(strays.len(), 1, "what cannot be read is held: {strays:?}");
     assert!(strays[0].reason.contains("could not be read"), "{strays:?}");
     // The next worker: the old ones come again, one changed within the same second, one is new.

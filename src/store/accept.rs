@@ -25,6 +25,8 @@ pub(super) const BUCKET: i64 = 8 * 86_400_000;
 pub(super) const ACCEPTED: i64 = 0;
 pub(super) const HELD: i64 = 1;
 pub(super) const UNROUTED: i64 = 2;
+/// Held or unrouted once, and given up by a person.
+pub(super) const DISCARDED: i64 = 3;
 
 /// The group of what came again under a known id or key with other content.
 pub(super) const CAME_AGAIN: &str = "the id or key came again with other content";

@@ -8,6 +8,7 @@ mod backup;
 mod batch;
 mod events;
 mod filter_sql;
+mod held;
 mod ledger;
 mod lineage;
 mod load;
@@ -32,6 +33,8 @@ mod writer;
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod held_tests;
 #[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
 use tokio::sync::watch;
 
-use super::accept::{HELD, UNROUTED, event_of};
+use super::accept::event_of;
 use super::batch::REPLAYABLE;
 use super::filter_sql::Where;
 use super::order::{self, state_at};
@@ -19,10 +19,10 @@ use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
     AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
-    EventRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, Overview, PollRow, RecordRow, RunRow,
-    SenderRow, Shadowed, Slot, Story, StrayRow, Trace, WorkerRow,
+    EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, Overview,
+    PollRow, RecordRow, RunRow, SenderRow, Shadowed, Slot, Story, Trace, WorkerRow,
 };
-use crate::control::action::{Preview, Verdict};
+use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
 use crate::queue::filter::Filter;
@@ -323,26 +323,24 @@ impl Reader {
         self.snapshot(|connection| super::batch::newest(connection, limit))
     }
 
-    /// Unrouted and held events, newest first.
-    pub fn strays(&self, limit: usize) -> Result<Vec<StrayRow>, ReadError> {
-        self.snapshot(|connection| {
-            connection
-                .prepare_cached(&format!(
-                    "SELECT id, at, source, event_id, kind, reason FROM event WHERE admission <> 0 AND admission IN ({HELD}, {UNROUTED})
-                     ORDER BY id DESC LIMIT ?1"
-                ))?
-                .query_map([limit as i64], |row| {
-                    Ok(StrayRow {
-                        id: EventId(row.get(0)?),
-                        at: Timestamp(row.get(1)?),
-                        source: row.get(2)?,
-                        event_id: row.get(3)?,
-                        kind: row.get(4)?,
-                        reason: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
-                    })
-                })?
-                .collect()
-        })
+    /// Held and unrouted events, grouped by what is wrong with them, the largest group first.
+    pub fn held_groups(&self) -> Result<Vec<HeldGroup>, ReadError> {
+        self.snapshot(super::held::groups)
+    }
+
+    /// At most `limit` held and unrouted events of a scope (none: of all), newest first, before `before`.
+    pub fn held_events(
+        &self,
+        scope: Option<&HeldScope>,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<HeldRow>, ReadError> {
+        self.snapshot(|connection| super::held::events(connection, scope, before, limit))
+    }
+
+    /// Everything about one held or unrouted event, also after it was released or discarded; none if there is no such event.
+    pub fn held_event(&self, id: EventId) -> Result<Option<HeldDetail>, ReadError> {
+        self.snapshot(|connection| super::held::event(connection, id))
     }
 
     /// What a replay (`for_replay`) or a cancellation of `filter` would touch now.

@@ -1,5 +1,6 @@
 //! What readers get: whole, plain values with no SQL and no rowid in them. Screens, `--json` and policies read these.
 
+mod held;
 mod lineage;
 mod notes;
 mod records;
@@ -11,6 +12,7 @@ use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::About;
 use crate::time::Timestamp;
 
+pub use held::{Admission, HeldDetail, HeldEdit, HeldGroup, HeldRow};
 pub use lineage::{MOST_TRACED, Trace, TraceDelivery, TraceEvent, TraceNode};
 pub use notes::{NoteFilter, NoteKind, NoteRow};
 pub use records::{
@@ -588,23 +590,6 @@ pub struct DifferenceRow {
     pub first: Option<String>,
     /// The second side's value.
     pub second: Option<String>,
-}
-
-/// An event that has no delivery: unrouted or held at the door.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StrayRow {
-    /// Its number.
-    pub id: EventId,
-    /// Accepted at.
-    pub at: Timestamp,
-    /// Source.
-    pub source: String,
-    /// Event id.
-    pub event_id: String,
-    /// Type.
-    pub kind: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// An event in a list of those that came in.

@@ -25,8 +25,8 @@ use crate::record::ledger::About as RecordId;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, Overview, RecordRow,
-    RunRow, Story, StrayRow,
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldRow, LogRow, Overview,
+    RecordRow, RunRow, Story,
 };
 use crate::time::Timestamp;
 use crate::visible::Visible;
@@ -130,7 +130,7 @@ pub enum Loaded {
     /// [`Slot::Batches`]
     Batches(Vec<BatchRow>),
     /// [`Slot::Strays`]
-    Strays(Vec<StrayRow>),
+    Strays(Vec<HeldRow>),
     /// [`Slot::Story`], of the record that was asked for.
     Story(RecordId, Option<Box<Story>>),
     /// [`Slot::Found`], for which text.

@@ -113,7 +113,7 @@ pub fn wrong_at(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Tro
                 Severity::Info
             },
             about: About::Strays,
-            words: format!("{}: see `midwatch strays`", parts.join(", ")),
+            words: format!("{}: see `midwatch held`", parts.join(", ")),
             path: None,
             job: None,
             runbook: None,
