@@ -2,6 +2,7 @@
 //! and where it stands in an event. Pure; whatever tells people of records calls it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::json::Node;
 use super::map::{Field, Layout, Part, RecordMap, Source};
@@ -15,7 +16,7 @@ pub const HIDDEN: &str = "(hidden)";
 /// comes from, and by the entities.
 pub fn sensitive_places(
     maps: &Maps,
-    entities: &BTreeMap<String, Entity>,
+    entities: &BTreeMap<String, Arc<Entity>>,
     event_kind: &str,
     data: &Node,
 ) -> Vec<String> {
@@ -124,7 +125,6 @@ fn masked(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::super::map::{Inside, Kind};
     use super::super::ownership::OwnedField;
@@ -191,7 +191,7 @@ mod tests {
         };
         let text = br#"{"order":{"total":"1.0","note":"n","people":[{"mail":"a@x"},{"mail":null}]},"mail":"b"}"#;
         let data = Node::parse(text).expect("json");
-        let entities = [("order".to_owned(), entity)].into();
+        let entities = [("order".to_owned(), Arc::new(entity))].into();
         let places = sensitive_places(&maps, &entities, "order.paid", &data);
         assert_eq!(
             places,
