@@ -239,7 +239,7 @@ fn public(config: &Config) -> Option<Finding> {
 
 /// What is wrong with those who send, as the worker last found it.
 fn senders(overview: &Overview, config: &Config) -> Vec<Finding> {
-    let troubles = wrong_now(overview, config).into_iter();
+    let troubles = wrong_now(overview, &[], config).into_iter();
     let found: Vec<Finding> = troubles
         .filter(|trouble| trouble.about == About::Sender)
         .map(|trouble| {

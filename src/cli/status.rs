@@ -13,7 +13,7 @@ use crate::queue::filter::Filter;
 use crate::store::view::{Overview, PathRow, Severity, Shadowed};
 use crate::store::{ReadError, Reader};
 use crate::time::{Timestamp, short};
-use crate::watch::{Trouble, path_state, token_troubles, worker_state, wrong_now};
+use crate::watch::{Trouble, path_state, worker_state, wrong_now};
 
 /// Says how things stand: exit code 0 all is well, 1 a warning, 2 critical, 3 it cannot be read.
 ///
@@ -21,7 +21,7 @@ use crate::watch::{Trouble, path_state, token_troubles, worker_state, wrong_now}
 /// (path, count, oldest, newest, would: words and how many), needs (path, count, and of the oldest: system, kind, since,
 /// until), tokens (system, level: ok, warn, bad; is_known, words, valid_until, refresh_known, last_error), and overview:
 /// at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered,
-/// shadow, live_at, needing, pause, breaker, minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
+/// shadow, live_at, shadow_since, needing, needing_since, pause, breaker, minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
 /// checked, state, address, hook, error), polls (system, kind, mark, run, seen, error), log, foreign_host,
 /// trouble, unreadable, config (its hash, 16 hex digits); times in milliseconds since 1970, durations in milliseconds.
 #[derive(Debug, clap::Args)]
@@ -77,10 +77,7 @@ fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let reader = reader(&config)?;
     let overview = reader.overview()?;
     let tokens = health::all(&config, overview.at);
-    let mut wrong = wrong_now(&overview, &config);
-    wrong.extend(token_troubles(&tokens));
-    // Stable: what was worst of its severity stays so.
-    wrong.sort_by_key(|trouble| std::cmp::Reverse(trouble.severity));
+    let wrong = wrong_now(&overview, &tokens, &config);
     let (shadowed, needs) = (recorded(&reader, &overview)?, needing(&reader, &overview)?);
     let worst = wrong.iter().map(|trouble| trouble.severity).max();
     let (severity, code) = match worst {
@@ -337,22 +334,6 @@ mod tests {
                 "shop|webhook|last called 2m ago; its webhook is disabled, to https://x.example/hooks/shop",
             ]
         );
-        // What a token's state means for the exit code.
-        for (level, is_known, severity) in [
-            (Level::Ok, true, None),
-            (Level::Warn, true, Some(Severity::Warning)),
-            (Level::Bad, true, Some(Severity::Critical)),
-            (Level::Warn, false, None),
-        ] {
-            let health = Health {
-                level,
-                is_known,
-                ..health.clone()
-            };
-            let found = token_troubles(&[health]);
-            let found = found.first().map(|trouble| trouble.severity);
-            assert_eq!(found, severity, "{level:?} {is_known}");
-        }
     }
 
     #[test]

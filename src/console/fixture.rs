@@ -116,7 +116,9 @@ fn path(number: i64, name: &str) -> PathRow {
         last_delivered: Some(at(1)),
         shadow: false,
         live_at: None,
+        shadow_since: None,
         needing: 0,
+        needing_since: None,
         pause: None,
         breaker: Breaker::Closed,
         minutes,
@@ -559,7 +561,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     answer(
         &mut model,
         Slot::Overview,
-        Loaded::Overview(Box::new(overview)),
+        Loaded::Overview(Box::new(overview), Vec::new()),
     );
     answer(
         &mut model,

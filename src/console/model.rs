@@ -14,6 +14,7 @@ use super::unseen::Unseen;
 use crate::config::model::Config;
 use crate::control::Place as SecretPlace;
 use crate::control::action::{Action, Done, Preview};
+use crate::http::oauth::health::Health;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -572,7 +573,9 @@ pub struct Model {
     pub read_error: Option<String>,
     /// The newest overview.
     pub overview: Option<Arc<Overview>>,
-    /// What is wrong by it, worst first.
+    /// How the systems' tokens stood when it was read.
+    pub tokens: Vec<Health>,
+    /// What is wrong by both, worst first.
     pub troubles: Vec<Trouble>,
     /// Selected on the Overview.
     pub chosen: Selection<OverviewId>,
@@ -654,6 +657,7 @@ impl Model {
             frozen: false,
             read_error: None,
             overview: None,
+            tokens: Vec::new(),
             troubles: Vec::new(),
             chosen: Selection::default(),
             deliveries: Deliveries::default(),

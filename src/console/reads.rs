@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::model::{LOG_PAGE, Slot};
 use super::update::{Input, Loaded, Query};
 use crate::config::model::Config;
+use crate::http::oauth::health;
 use crate::queue::filter::Filter;
 use crate::store::view::DeliveryRow;
 use crate::store::{Cursor, Reader};
@@ -60,8 +61,8 @@ impl Reads {
                 let mut thread = Thread {
                     database,
                     reader: None,
-                    config: config.hash,
-                    file: config.file.clone(),
+                    known: config.hash,
+                    config,
                     report,
                     shown: Instant::now(),
                 };
@@ -130,9 +131,10 @@ impl Reads {
 struct Thread<Report> {
     database: PathBuf,
     reader: Option<Reader>,
-    /// Hash of the configuration that the console has.
-    config: i64,
-    file: PathBuf,
+    /// The configuration that the console has.
+    config: Arc<Config>,
+    /// Hash of the one that was looked for last.
+    known: i64,
     report: Report,
     shown: Instant,
 }
@@ -151,7 +153,7 @@ impl<Report: Fn(Input)> Thread<Report> {
             }
         };
         let partial = matches!(&result, Ok(Loaded::Deliveries { done: false, .. }));
-        if let Ok(Loaded::Overview(overview)) = &result {
+        if let Ok(Loaded::Overview(overview, _)) = &result {
             self.follow_config(overview.config);
         }
         (self.report)(Input::Loaded { slot, seq, result });
@@ -174,9 +176,10 @@ impl<Report: Fn(Input)> Thread<Report> {
             } => {
                 return search(reader, job, &filter, cursor, limit, &mut self.shown);
             }
-            Query::Overview => reader
-                .overview()
-                .map(|overview| Loaded::Overview(Box::new(overview))),
+            Query::Overview => reader.overview().map(|overview| {
+                let tokens = health::all(&self.config, overview.at);
+                Loaded::Overview(Box::new(overview), tokens)
+            }),
             Query::Dead => reader.dead_groups().map(Loaded::Dead),
             Query::Delivery(id) => reader
                 .delivery(id)
@@ -203,7 +206,7 @@ impl<Report: Fn(Input)> Thread<Report> {
 
     /// After a reload, names, owners and thresholds come from the configuration that the worker has.
     fn follow_config(&mut self, hash: i64) {
-        if hash == self.config || hash == 0 {
+        if hash == self.known || hash == 0 {
             return;
         }
         let text = self
@@ -211,12 +214,13 @@ impl<Report: Fn(Input)> Thread<Report> {
             .as_ref()
             .and_then(|reader| reader.config_text(hash).ok().flatten());
         if let Some(text) = text
-            && let Ok(loaded) = crate::config::parse(&text, &self.file)
+            && let Ok(loaded) = crate::config::parse(&text, &self.config.file)
         {
-            (self.report)(Input::Config(Arc::new(loaded.config)));
+            self.config = Arc::new(loaded.config);
+            (self.report)(Input::Config(Arc::clone(&self.config)));
         }
         // Asked once for each: what cannot be read now is not read better next second.
-        self.config = hash;
+        self.known = hash;
     }
 }
 

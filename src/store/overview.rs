@@ -47,7 +47,9 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
                 last_delivered: None,
                 shadow: row.get::<_, bool>(5)? && row.get::<_, Option<i64>>(6)?.is_none(),
                 live_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+                shadow_since: None,
                 needing: 0,
+                needing_since: None,
                 pause: pause_of(row, 3)?,
                 breaker: breaker_of(row, 4)?,
                 minutes: Vec::new(),
@@ -157,12 +159,21 @@ fn open_ones(connection: &Connection, row: &mut PathRow, now: Timestamp) -> rusq
         row.oldest_open = earlier(row.oldest_open, accepted.map(Timestamp));
         row.retrying |= tried.unwrap_or(false);
     }
+    if row.shadow && row.counts.shadowed > 0 {
+        row.shadow_since = connection
+            .prepare_cached("SELECT min(changed) FROM delivery WHERE state = 8 AND path = ?1")?
+            .query_row([row.id.0], |found| found.get::<_, Option<i64>>(0))?
+            .map(Timestamp);
+    }
     if row.counts.waiting == 0 {
         return Ok(());
     }
-    row.needing = connection
-        .prepare_cached("SELECT count(*) FROM need WHERE path = ?1")?
-        .query_row([row.id.0], |found| found.get(0))?;
+    (row.needing, row.needing_since) = connection
+        .prepare_cached("SELECT count(*), min(since) FROM need WHERE path = ?1")?
+        .query_row([row.id.0], |found| {
+            let since: Option<i64> = found.get(1)?;
+            Ok((found.get(0)?, since.map(Timestamp)))
+        })?;
     let mut statement = connection.prepare_cached(
         "SELECT accepted, order_key FROM delivery WHERE state = 2 AND path = ?1 ORDER BY accepted LIMIT ?2",
     )?;

@@ -185,8 +185,12 @@ pub struct PathRow {
     pub shadow: bool,
     /// When it went live, if it began in shadow mode.
     pub live_at: Option<Timestamp>,
+    /// Since when the oldest delivery that it recorded and did not send is kept, while it is in shadow mode.
+    pub shadow_since: Option<Timestamp>,
     /// Deliveries that wait for another record's id.
     pub needing: u64,
+    /// Since when the one waits for it that waits longest.
+    pub needing_since: Option<Timestamp>,
     /// Paused, by whom.
     pub pause: Option<Pause>,
     /// Its breaker.

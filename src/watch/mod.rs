@@ -16,4 +16,4 @@ pub use path::{BEHIND, PathState, late_at, path_state};
 pub use summary::summary;
 pub use words::{grouped, letters, when};
 pub use worker::{SILENCE, WorkerState, worker_state};
-pub use wrong::{About, Trouble, sender_trouble, token_troubles, wrong_at, wrong_now};
+pub use wrong::{About, SILENT, Trouble, sender_trouble, wrong_at, wrong_now};

@@ -5,9 +5,10 @@ use crate::console::fixture::{NOW, at, config, overview};
 use crate::store::view::{
     Breaker, Lock, Overview, PathRow, Pause, PollRow, SenderRow, Severity, Slot, WorkerRow,
 };
+use crate::time::Timestamp;
 
 fn words(overview: &Overview) -> Vec<(Severity, About)> {
-    wrong_now(overview, &config())
+    wrong_now(overview, &[], &config())
         .iter()
         .map(|trouble| (trouble.severity, trouble.about))
         .collect()
@@ -159,7 +160,7 @@ fn the_worst_comes_first_and_severity_follows_the_consequence() {
 
 #[test]
 fn a_trouble_names_its_path_and_its_runbook() {
-    let all = wrong_now(&overview(), &config());
+    let all = wrong_now(&overview(), &[], &config());
     assert_eq!(all[0].path.as_deref(), Some("crm"));
     assert!(
         all[0]
@@ -221,7 +222,7 @@ fn a_worker_is_judged_by_its_last_sign_of_life() {
 fn a_free_lock_is_known_at_once_and_a_held_one_is_not_called_down() {
     let mut overview = overview();
     overview.worker.lock = Lock::Free;
-    let said = |overview: &Overview| wrong_now(overview, &config())[0].words.clone();
+    let said = |overview: &Overview| wrong_now(overview, &[], &config())[0].words.clone();
     assert!(said(&overview).starts_with("the worker is down, last seen 0"));
     overview.worker.lock = Lock::Held { pid: 4711 };
     overview.worker.heartbeat = at(1);
@@ -241,7 +242,7 @@ fn a_removed_path_with_a_backlog_is_named_with_what_to_do() {
     overview.paths[0].counts.ready = 109_623;
     overview.paths[0].counts.running = 0;
     overview.paths[0].counts.waiting = 0;
-    let all = wrong_now(&overview, &config());
+    let all = wrong_now(&overview, &[], &config());
     let words = "path ok was removed from the configuration; 109,623 deliveries wait for its return or for `midwatch cancel path:ok`";
     assert!(all.iter().any(|trouble| trouble.words == words), "{all:?}");
 }
@@ -250,7 +251,7 @@ fn a_removed_path_with_a_backlog_is_named_with_what_to_do() {
 fn an_unreadable_secret_is_critical() {
     let mut overview = overview();
     overview.unreadable = vec!["systems.shop.hooks: hook.key is empty".into()];
-    let all = wrong_now(&overview, &config());
+    let all = wrong_now(&overview, &[], &config());
     let words =
         "a secret cannot be read, what needs it is refused: systems.shop.hooks: hook.key is empty";
     assert!(
@@ -264,7 +265,7 @@ fn an_unreadable_secret_is_critical() {
 fn a_stuck_path_says_first_how_many_wait_and_when_it_is_noticed() {
     let mut overview = overview();
     let said = |overview: &Overview, now| {
-        let all = wrong_at(overview, &config(), now);
+        let all = wrong_at(overview, &[], &config(), now);
         let about = |trouble: &&Trouble| trouble.about == About::Path;
         all.iter().find(about).unwrap().words.clone()
     };
@@ -360,7 +361,7 @@ fn a_webhook_that_does_not_call_and_a_listing_that_fails_are_wrong() {
         let mut overview = overview();
         overview.senders = vec![senders];
         overview.polls = vec![polls];
-        let mut found = wrong_now(&overview, &config);
+        let mut found = wrong_now(&overview, &[], &config);
         found.retain(|trouble| trouble.about == About::Sender);
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (severity, words) in expected {
@@ -369,4 +370,91 @@ fn a_webhook_that_does_not_call_and_a_listing_that_fails_are_wrong() {
             assert!(found.iter().any(is), "{words}: {found:?}");
         }
     }
+}
+
+#[test]
+fn tokens_that_fail_or_run_out_are_wrong_now_and_sorted_with_the_rest() {
+    use crate::http::oauth::health::{Health, Level};
+    let health = |level, is_known| Health {
+        system: "crm".into(),
+        level,
+        words: "the last renewal failed 5m ago: refused".into(),
+        is_known,
+        valid_until: None,
+        refresh_known: true,
+        last_error: None,
+    };
+    for (level, is_known, severity) in [
+        (Level::Ok, true, None),
+        (Level::Warn, true, Some(Severity::Warning)),
+        (Level::Bad, true, Some(Severity::Critical)),
+        (Level::Warn, false, None),
+    ] {
+        let all = wrong_now(&overview(), &[health(level, is_known)], &config());
+        let found = all
+            .iter()
+            .position(|trouble| trouble.words.contains("tokens"));
+        let found = found.map(|at| all[at].severity);
+        assert_eq!(found, severity, "{level:?} {is_known}");
+        assert!(all.is_sorted_by(|a, b| a.severity >= b.severity), "{all:?}");
+    }
+}
+
+#[test]
+fn who_called_and_does_not_any_more_is_silent() {
+    let said = |called: Timestamp, state: Option<&str>| {
+        let mut overview = overview();
+        overview.senders[0].called = Some(called);
+        overview.senders[0].state = state.map(str::to_owned);
+        let all = wrong_now(&overview, &[], &config());
+        let found = all
+            .into_iter()
+            .find(|trouble| trouble.words.contains("silent"));
+        found.map(|trouble| trouble.words)
+    };
+    let day = at(24 * 60);
+    assert_eq!(said(day, Some(SenderRow::ENABLED)), None);
+    let before = Timestamp(day.0 - 1);
+    assert_eq!(
+        said(before, Some(SenderRow::ENABLED)).unwrap(),
+        "shop is silent: it called last 1d ago (Sun 22:14), though its vendor says that its webhook is enabled"
+    );
+    assert!(said(before, None).unwrap().ends_with("(Sun 22:14)"));
+    // What its vendor says is told instead.
+    assert_eq!(said(before, Some(SenderRow::MISSING)), None);
+}
+
+#[test]
+fn what_waits_long_for_a_record_and_how_long_a_shadow_lasts_is_told() {
+    let mut overview = overview();
+    let path = &mut overview.paths[1];
+    path.shadow = true;
+    path.counts.shadowed = 213;
+    path.shadow_since = Some(at(90));
+    path.needing = 2;
+    path.needing_since = Some(at(60));
+    let words = |overview: &Overview| -> Vec<String> {
+        let all = wrong_now(overview, &[], &config());
+        all.into_iter().map(|trouble| trouble.words).collect()
+    };
+    let said = words(&overview);
+    assert!(
+        said.iter()
+            .any(|words| words
+                .starts_with("213 deliveries recorded on ledger since 20:45 and not sent")),
+        "{said:?}"
+    );
+    assert!(
+        !said.iter().any(|words| words.contains("another record")),
+        "{said:?}"
+    );
+    overview.paths[1].needing_since = Some(at(61));
+    let said = words(&overview);
+    assert!(
+        said.contains(
+            &"2 deliveries on ledger wait for another record's id, the longest since 21:14"
+                .to_owned()
+        ),
+        "{said:?}"
+    );
 }

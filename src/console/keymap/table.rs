@@ -509,8 +509,8 @@ pub const TABLE: &[Binding] = &[
         &[C::Unseen],
         &["enter"],
         Command::Accept,
-        "tries and saves it",
-        "Try the new secret, save it, and let go on what waits for it",
+        "take it",
+        "Try the new secret where it can be tried, save it, and let go on what waits for it",
     ),
     bind(
         &[C::Unseen],

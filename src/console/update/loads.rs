@@ -171,14 +171,15 @@ pub(super) fn loaded(
 pub(super) fn judge(model: &mut Model) {
     if let Some(overview) = &model.overview {
         let now = model.now.max(overview.at);
-        model.troubles = wrong_at(overview, &model.config, now);
+        model.troubles = wrong_at(overview, &model.tokens, &model.config, now);
     }
 }
 
 fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>) {
     match loaded {
-        Loaded::Overview(overview) => {
+        Loaded::Overview(overview, tokens) => {
             model.overview = Some(Arc::new(*overview));
+            model.tokens = tokens;
             judge(model);
         }
         Loaded::Deliveries {
@@ -214,11 +215,12 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
         Loaded::Strays(rows) => model.strays = rows,
         Loaded::Story(record, story) => {
             if model.record.about.as_ref() == Some(&record) {
-                let is_first = model.record.data.is_none();
+                let before = (model.record.data.is_some()).then(|| records::standing(model));
                 model.record.gone = story.is_none();
                 model.record.data = story;
-                if is_first {
-                    records::begin(model);
+                match before {
+                    Some(before) => records::keep(model, &before),
+                    None => records::begin(model),
                 }
             }
         }

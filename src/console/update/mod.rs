@@ -19,6 +19,7 @@ use super::model::{Link, Model, Overlay, Place, Slot, Toast};
 use super::views;
 use crate::config::model::Config;
 use crate::control::action::{Action, Done, Preview};
+use crate::http::oauth::health::Health;
 use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
 use crate::record::ledger::About as RecordId;
@@ -104,8 +105,8 @@ pub enum Input {
 /// What was read.
 #[derive(Debug)]
 pub enum Loaded {
-    /// [`Slot::Overview`]
-    Overview(Box<Overview>),
+    /// [`Slot::Overview`], and how the systems' tokens stand.
+    Overview(Box<Overview>, Vec<Health>),
     /// [`Slot::Deliveries`]
     Deliveries {
         /// For which filter.

@@ -191,6 +191,32 @@ pub(super) fn begin(model: &mut Model) {
     model.record.line = seen.unwrap_or(0);
 }
 
+/// The lines of the record before it was read anew.
+pub(super) fn standing(model: &Model) -> Vec<views::record::Row> {
+    views::record::rows(model)
+}
+
+/// It was read anew: the cursor stays on its line, where that still is; what came in above moves nothing on the screen
+/// once it is scrolled.
+pub(super) fn keep(model: &mut Model, before: &[views::record::Row]) {
+    let Some(old) = before.get(model.record.line) else {
+        return;
+    };
+    let after = views::record::rows(model);
+    let same = |row: &views::record::Row| row.fold == old.fold && row.line == old.line;
+    // New lines of the story come in above: of several that look alike, the one as far from the end as it was.
+    let expected = (model.record.line + after.len()).saturating_sub(before.len());
+    let found = (after.iter().enumerate())
+        .filter(|(_, row)| same(row))
+        .map(|(index, _)| index)
+        .min_by_key(|index| index.abs_diff(expected));
+    let Some(line) = found else { return };
+    if model.record.top > 0 {
+        model.record.top = (model.record.top + line).saturating_sub(model.record.line);
+    }
+    model.record.line = line;
+}
+
 /// What Enter does on the line with the cursor.
 pub(super) fn fold_here(model: &Model) -> Option<Fold> {
     let rows = views::record::rows(model);

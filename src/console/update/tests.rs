@@ -393,7 +393,7 @@ fn many_changes_are_one_read_at_a_time_and_none_while_frozen() {
         assert_eq!(update(&mut model, Input::Changed), []);
     }
     let seq = model.refresh[&Slot::Overview].pending.unwrap();
-    let result = Ok(Loaded::Overview(Box::new(fixture::overview())));
+    let result = Ok(Loaded::Overview(Box::new(fixture::overview()), Vec::new()));
     let slot = Slot::Overview;
     let effects = update(&mut model, Input::Loaded { slot, seq, result });
     assert_eq!(queries(&effects), Vec::<&Query>::new(), "it rests first");
@@ -819,7 +819,7 @@ fn going_live_is_offered_in_shadow_only_and_confirmed() {
     answer(
         &mut model,
         Slot::Overview,
-        Loaded::Overview(Box::new(overview)),
+        Loaded::Overview(Box::new(overview), Vec::new()),
     );
     assert!(able(&model, Command::GoLive));
     let effects = talk(&mut model, "L");
@@ -827,4 +827,30 @@ fn going_live_is_offered_in_shadow_only_and_confirmed() {
         effect,
         Effect::Preview { action: Action::GoLive { path }, .. } if path == "ledger"
     )));
+}
+
+#[test]
+fn the_cursor_stays_on_its_line_of_a_story_that_grows() {
+    let mut model = fixture::model((80, 24));
+    model.place = Place::Record;
+    update(&mut model, Input::Resize(80, 24));
+    for top in [0, 7] {
+        talk(&mut model, "g");
+        talk(&mut model, &"j".repeat(14 + top * 3));
+        let text = |model: &Model| {
+            let row = &views::record::rows(model)[model.record.line];
+            row.line.to_string()
+        };
+        let (line, was_top) = (model.record.line, model.record.top);
+        let before = text(&model);
+        let mut story = model.record.data.clone().unwrap();
+        let mut newest = story.lines.last().cloned().unwrap();
+        newest.text = format!("new {top}");
+        story.lines.extend([newest.clone(), newest]);
+        let about = story.about.clone();
+        fixture::answer(&mut model, Slot::Story, Loaded::Story(about, Some(story)));
+        assert_eq!(text(&model), before);
+        assert_eq!(model.record.line, line + 2);
+        assert_eq!(model.record.top, if was_top > 0 { was_top + 2 } else { 0 });
+    }
 }

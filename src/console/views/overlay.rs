@@ -226,44 +226,39 @@ fn report(model: &Model, pen: &mut Pen<'_>, id: BatchId) {
     };
     let zone = model.config.site.timezone;
     let when = |at| watch::when(at, model.now, zone);
-    let n = watch::grouped;
     let mut lines = vec![
-        (batch.scope.clone(), Role::Text),
+        ("", batch.scope.clone(), Role::Text),
         (
+            "",
             format!("begun {} by {}", when(batch.created), batch.actor),
             Role::Dim,
         ),
         (
+            "",
             format!("{} first, then {} a second", batch.canary, batch.pace),
             Role::Dim,
         ),
-        (format!("{:>7}  in all", n(batch.total)), Role::Title),
-        (format!("{:>7}  delivered", n(batch.delivered)), Role::Good),
-        (
-            format!("{:>7}  died again", n(batch.died)),
-            if batch.died > 0 { Role::Bad } else { Role::Dim },
-        ),
-        (
-            format!("{:>7}  skipped: they had moved on", n(batch.skipped)),
-            Role::Dim,
-        ),
-        (format!("{:>7}  under way", n(batch.released)), Role::Busy),
-        (
-            format!("{:>7}  not yet released", n(batch.pending)),
-            Role::Dim,
-        ),
     ];
-    lines.extend(batch.reason.iter().map(|why| (why.clone(), Role::Bad)));
-    lines.extend(
-        batch
-            .ended
-            .map(|at| (format!("ended {}", when(at)), Role::Text)),
-    );
+    let died = if batch.died > 0 { Role::Bad } else { Role::Dim };
+    let counts = [
+        (batch.total, "in all", Role::Title),
+        (batch.delivered, "delivered", Role::Good),
+        (batch.died, "died again", died),
+        (batch.skipped, "skipped: they had moved on", Role::Dim),
+        (batch.released, "under way", Role::Busy),
+        (batch.pending, "not yet released", Role::Dim),
+    ]
+    .map(|(n, words, role)| (format!("{:>7}  ", watch::grouped(n)), words, role));
+    lines
+        .extend((counts.iter()).map(|(head, words, role)| (&head[..], (*words).to_owned(), *role)));
+    lines.extend(batch.reason.iter().map(|why| ("", why.clone(), Role::Bad)));
+    let ended = batch.ended.map(|at| format!("ended {}", when(at)));
+    lines.extend(ended.map(|text| ("", text, Role::Text)));
     let width = 76.min(model.size.0);
     let lines: Vec<(String, Role)> = lines
         .into_iter()
-        .flat_map(|(text, role)| {
-            widgets::wrap(&text, usize::from(width.saturating_sub(4)))
+        .flat_map(|(head, text, role)| {
+            widgets::hanging(head, &text, usize::from(width.saturating_sub(4)))
                 .into_iter()
                 .map(move |line| (line, role))
         })
@@ -314,8 +309,16 @@ fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Ro
             Verdict::Unknown => ("outcome not known: may have arrived", Role::Warn),
             Verdict::Pruned => ("payload pruned: cannot be sent", Role::Dim),
         };
-        add(&format!("{:>7}  {words}", watch::grouped(*count)), role);
+        let head = format!("{:>7}  ", watch::grouped(*count));
+        lines.extend((widgets::hanging(&head, words, width).into_iter()).map(|line| (line, role)));
     }
+    let mut add = |text: &str, role: Role| {
+        lines.extend(
+            widgets::wrap(text, width)
+                .into_iter()
+                .map(|line| (line, role)),
+        );
+    };
     for note in &preview.notes {
         add(note, Role::Text);
     }

@@ -212,8 +212,16 @@ fn polled(row: &PollRow, when: &impl Fn(crate::time::Timestamp) -> String) -> (S
 }
 
 fn probe_lines(probe: &Probing, width: usize) -> Vec<String> {
+    // `ok         clock        agrees ...`: what does not fit goes on below the words, or, on a phone, a little aside.
+    let split = |line: &str| match line.match_indices("  ").last() {
+        Some((at, _)) if width >= 60 => at + 2,
+        _ => 0,
+    };
     (probe.text.lines())
-        .flat_map(|line| widgets::wrap(line, width))
+        .flat_map(|line| {
+            let (head, text) = line.split_at(split(line));
+            widgets::hanging(head, text, width)
+        })
         .collect()
 }
 
@@ -258,7 +266,7 @@ fn steps(model: &Model, secret: &Replacing) -> Vec<(String, Role)> {
     let try_it = if tried {
         format!("try it at {}", secret.system)
     } else {
-        "try it: only its next use can".to_owned()
+        "not tried: only its next use can tell".to_owned()
     };
     let all = [
         try_it,
@@ -278,6 +286,9 @@ fn steps(model: &Model, secret: &Replacing) -> Vec<(String, Role)> {
     };
     (all.into_iter().zip(marks).enumerate())
         .map(|(index, (words, mark))| {
+            if index == 0 && !tried {
+                return (format!("{} {words}", glyph("–", "-")), Role::Dim);
+            }
             let role = if index > 0 && role != Role::Good {
                 Role::Dim
             } else {
@@ -336,7 +347,12 @@ pub(super) fn secret(model: &Model, pen: &mut Pen<'_>, secret: &Replacing) -> Op
             lines.push((String::new(), Role::Text));
             let keys = match typed {
                 0 => "type or paste it: it is never shown   esc leaves".to_owned(),
-                n => format!("{n} typed   enter tries and saves it   esc forgets it"),
+                n => {
+                    let tried =
+                        (secret.places.get(secret.which)).is_some_and(|place| place.is_tried);
+                    let verb = if tried { "tries and saves" } else { "saves" };
+                    format!("{n} typed   enter {verb} it   esc forgets it")
+                }
             };
             lines.push((keys, Role::Accent));
         }

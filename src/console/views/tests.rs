@@ -451,7 +451,7 @@ fn the_live_overview_stays_thrifty() {
         fixture::answer(
             &mut model,
             Slot::Overview,
-            Loaded::Overview(Box::new(overview)),
+            Loaded::Overview(Box::new(overview), Vec::new()),
         );
         let bytes = cost(&mut painter, &model);
         assert!(bytes <= 1_024, "{bytes}");

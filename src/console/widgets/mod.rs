@@ -186,6 +186,16 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The same, where `text` follows a head that stands as it is: what does not fit goes on below the text, not below the head.
+pub fn hanging(head: &str, text: &str, width: usize) -> Vec<String> {
+    let head = visible::Visible::of(head).into_string();
+    let indent = visible::width(&head);
+    let lines = wrap(text, width.saturating_sub(indent).max(8));
+    let gap = " ".repeat(indent);
+    let first = std::iter::once(head).chain(std::iter::repeat(gap));
+    first.zip(lines).map(|(head, line)| head + &line).collect()
+}
+
 /// An age that does not tick: `<1m`, `7m`, `2h 5m`, `3d 4h`.
 pub fn age(duration: Duration) -> String {
     if duration < Duration::from_secs(60) {

@@ -189,7 +189,7 @@ impl Actions {
             Err(why) if force => format!("although {why}"),
             Err(why) => {
                 return Err(refused(format!(
-                    "nothing was saved: {why}. Look whether it is the right one; `midwatch secret replace {name} {} --force` saves it all the same",
+                    "nothing was saved: {why}. Look whether it is the right one; if it is, `midwatch secret replace {name} {} --force` asks for it once more and saves it although it is refused",
                     place.which
                 )));
             }

@@ -4,7 +4,7 @@ mod job;
 mod path;
 mod sender;
 
-pub use sender::{sender_trouble, token_troubles};
+pub use sender::{SILENT, sender_trouble};
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::words::{ago, events, when};
 use super::{WorkerState, worker_state};
 use crate::config::model::Config;
+use crate::http::oauth::health::Health;
 use crate::store::view::{Lock, Overview, Severity};
 use crate::time::Timestamp;
 use crate::visible::{Visible, line};
@@ -61,13 +62,18 @@ pub struct Trouble {
     weight: u64,
 }
 
-/// Everything that was wrong when the overview was read, worst first.
-pub fn wrong_now(overview: &Overview, config: &Config) -> Vec<Trouble> {
-    wrong_at(overview, config, overview.at)
+/// Everything that was wrong when the overview was read, worst first; `tokens` is how the systems' tokens stood then.
+pub fn wrong_now(overview: &Overview, tokens: &[Health], config: &Config) -> Vec<Trouble> {
+    wrong_at(overview, tokens, config, overview.at)
 }
 
 /// The same, judged at `now`: for a screen whose overview is some seconds old.
-pub fn wrong_at(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Trouble> {
+pub fn wrong_at(
+    overview: &Overview,
+    tokens: &[Health],
+    config: &Config,
+    now: Timestamp,
+) -> Vec<Trouble> {
     // A sign of life may have come since: what was read is judged as of then.
     let worker = worker_state(&overview.worker, overview.at);
     let mut all = Vec::new();
@@ -93,6 +99,7 @@ pub fn wrong_at(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Tro
         all.extend(job::trouble(job, run, now));
     }
     all.extend(sender::troubles(overview, config, now));
+    all.extend(sender::token_troubles(tokens));
     if overview.unrouted + overview.held_events > 0 {
         let mut parts = Vec::new();
         if overview.held_events > 0 {

@@ -11,6 +11,9 @@ use crate::store::view::{Breaker, PathRow, Severity};
 use crate::time::{Timestamp, short};
 use crate::visible::line;
 
+/// A delivery that waits for another record's id is nothing unusual for this long: the record is on its way.
+const LONG_NEED: Duration = Duration::from_secs(3_600);
+
 /// Adds what is wrong with a path.
 pub(super) fn troubles(
     row: &PathRow,
@@ -99,8 +102,12 @@ pub(super) fn troubles(
             About::Path,
             row.counts.shadowed,
             format!(
-                "{} recorded on {name} and not sent: in shadow until `midwatch golive {name}`",
-                deliveries(row.counts.shadowed)
+                "{} recorded on {name}{} and not sent: in shadow until `midwatch golive {name}`",
+                deliveries(row.counts.shadowed),
+                match row.shadow_since {
+                    Some(at) => format!(" since {}", when(at, now, zone)),
+                    None => String::new(),
+                }
             ),
         ),
         PathState::Ok
@@ -108,6 +115,15 @@ pub(super) fn troubles(
         | PathState::Unknown
         | PathState::Retrying
         | PathState::Removed => {}
+    }
+    if let Some(since) = row.needing_since.filter(|at| now.since(*at) > LONG_NEED) {
+        let words = format!(
+            "{} on {name} {} for another record's id, the longest since {}",
+            deliveries(row.needing),
+            if row.needing == 1 { "waits" } else { "wait" },
+            when(since, now, zone)
+        );
+        add(Severity::Warning, About::Path, row.needing, words);
     }
     if row.counts.dead > 0 {
         let page = path.is_some_and(|path| path.lane == Lane::Page);

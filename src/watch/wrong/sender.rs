@@ -1,5 +1,8 @@
 //! What is wrong with those who send: a webhook that does not call, a listing that cannot be asked.
 
+use std::time::Duration;
+
+use super::super::words::ago;
 use super::{About, Trouble, bare};
 use crate::config::model::{Config, System};
 use crate::http::oauth::health::{Health, Level};
@@ -22,11 +25,34 @@ pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> 
         if let Some(row) = row.filter(|_| is_watched) {
             all.extend(sender_trouble(row));
         }
+        all.extend(row.and_then(|row| silent(system, row, config, now)));
         for row in (overview.polls.iter()).filter(|row| row.system == system.name) {
             all.extend(stale(system, row, now));
         }
     }
     all
+}
+
+/// A sender that called before is called silent after this long without a call: a night and a quiet day.
+pub const SILENT: Duration = Duration::from_secs(24 * 3_600);
+
+/// A sender that has called and does not any more, though nothing is known to be wrong with its webhook.
+fn silent(system: &System, row: &SenderRow, config: &Config, now: Timestamp) -> Option<Trouble> {
+    let called = row.called.filter(|at| now.since(*at) > SILENT)?;
+    let is_fine = matches!(row.state.as_deref(), None | Some(SenderRow::ENABLED));
+    if system.hooks.is_none() || !is_fine {
+        return None;
+    }
+    let says = match row.state {
+        Some(_) => ", though its vendor says that its webhook is enabled",
+        None => "",
+    };
+    let words = format!(
+        "{} is silent: it called last {}{says}",
+        line(&row.system, 40),
+        ago(called, now, config.site.timezone)
+    );
+    Some(bare(Severity::Warning, About::Sender, words))
 }
 
 /// What is wrong with a webhook whose vendor is asked for it.
@@ -72,7 +98,7 @@ pub fn sender_trouble(row: &SenderRow) -> Option<Trouble> {
 }
 
 /// What is wrong with systems' tokens, for whom their files can be read.
-pub fn token_troubles(all: &[Health]) -> Vec<Trouble> {
+pub(super) fn token_troubles(all: &[Health]) -> Vec<Trouble> {
     let trouble = |health: &Health| {
         let severity = match health.level {
             Level::Ok => return None,
