@@ -1125,6 +1125,93 @@ fn a_path_that_was_taken_out_of_the_configuration_is_said_to_be_gone() {
 }
 
 /// Passes a listening socket as systemd does: as descriptor 3, with LISTEN_FDS.
+#[test]
+fn a_signature_is_verified_and_a_bad_one_explained_without_its_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let keep = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    // GitHub's published example.
+    let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    keep("secret", "It's a Secret to Everybody\n");
+    keep("old", "an older one\n");
+    keep("body", "Hello, World!");
+    keep("edited", "Hello, World!\n");
+    keep(
+        "request",
+        &format!(
+            "POST /hooks/code HTTP/1.1\r\nHost: a\r\nX-Hub-Signature-256: {signature}\r\n\r\nHello, World!"
+        ),
+    );
+    keep(
+        "midwatch.toml",
+        "[systems.code]\nhooks = { recipe = \"github\", secrets = [\"file:old\", \"file:secret\"] }\n",
+    );
+    let verify = |words: &[&str]| {
+        let output = Command::new(BINARY)
+            .current_dir(folder.path())
+            .arg("verify")
+            .args(words)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert!(!format!("{out}{err}").contains("Everybody"), "{out}{err}");
+        (output.status.code().unwrap(), out, err)
+    };
+    let header = format!("X-Hub-Signature-256: {signature}");
+    let github = ["--recipe", "github", "--secret", "file:secret"];
+
+    let (code, out, _) = verify(&[&github[..], &["-H", &header, "body"]].concat());
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "valid: the signature is good, made with file:secret\n")
+    );
+    let (code, out, _) = verify(&["--system", "code", "request", "--explain"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("secret     file:old: does not match"), "{out}");
+    assert!(out.contains("secret     file:secret: matches"), "{out}");
+    assert!(out.contains("base       13 bytes: Hello, World!"), "{out}");
+
+    let (code, out, _) = verify(&[&github[..], &["-H", &header, "edited", "--explain"]].concat());
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("file:secret would match with the newline at the body's end removed"),
+        "{out}"
+    );
+    let (code, out, _) = verify(&[&github[..], &["-H", &header, "edited", "--json"]].concat());
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["valid"]), (1, &false.into()));
+    assert_eq!(told["secrets"][0]["reference"], "file:secret");
+
+    for (words, complaint) in [
+        (&["--recipe", "github", "body"][..], "--secret file:PATH"),
+        (
+            &["--recipe", "github", "--secret", "Everybody!", "body"],
+            "must not stand on a command line",
+        ),
+        (
+            &["--recipe", "github", "--secret", "file:none", "body"],
+            "cannot be read",
+        ),
+        (
+            &["--recipe", "square", "--secret", "file:secret", "body"],
+            "--url",
+        ),
+        (&["--system", "none", "body"], "no system called none"),
+        (&["--system", "code", "none"], "cannot read none"),
+    ] {
+        let (code, _, err) = verify(words);
+        assert!(
+            code == 2 && err.contains(complaint),
+            "{words:?}: {code} {err}"
+        );
+    }
+}
+
 fn activated(place: &Place, listener: &TcpListener) -> Command {
     let mut command = Command::new("/bin/sh");
     command

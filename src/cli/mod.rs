@@ -50,6 +50,7 @@ mod status;
 mod story;
 mod tail;
 mod try_path;
+mod verify;
 mod worker;
 
 /// Done, or all is well.
@@ -65,7 +66,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done (status, doctor, probe: all is well)
   1  refused or failed, the standard error says why and what to do (status, doctor, probe: a warning)
-  2  the command line makes no sense (status, doctor, probe, reconcile: critical; demo: an event is missing)
+  2  the command line makes no sense (status, doctor, probe, reconcile: critical; demo: an event is missing;
+     verify: something cannot be read)
   3  status could not be read
 
 Environment:
@@ -135,6 +137,7 @@ enum Command {
     Escalate(escalate::Args),
     Reconcile(reconcile::Args),
     Try(try_path::Args),
+    Verify(verify::Args),
     Adopt(adopt::Args),
     Golive(golive::Args),
     Hook(hook::Args),
@@ -211,6 +214,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Escalate(args)) => escalate::run(args, context).await,
         Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
         Some(Command::Try(args)) => try_path::run(args, context).await,
+        Some(Command::Verify(args)) => verify::run(&args, context),
         Some(Command::Adopt(args)) => adopt::run(args, context).await,
         Some(Command::Golive(args)) => golive::run(args, context).await,
         Some(Command::Hook(args)) => hook::run(args, context).await,

@@ -3,6 +3,8 @@
 //! It must never say yes without a secret that matched, and never log or return a secret.
 
 mod base;
+pub mod dump;
+pub mod explain;
 mod header;
 
 use std::time::Duration;
@@ -103,6 +105,17 @@ pub fn verify(
     signed: Signed<'_>,
     now: Timestamp,
 ) -> Result<Verified, SignatureError> {
+    let (secret, time) = signed_by(recipe, secrets, signed)?;
+    let at = judge_time(recipe, time, now)?;
+    Ok(Verified { secret, at })
+}
+
+/// Which of `secrets` made the signature, from 0, and the time stamp that was signed with it, unjudged.
+fn signed_by<'a>(
+    recipe: &Recipe,
+    secrets: &[&str],
+    signed: Signed<'a>,
+) -> Result<(usize, Option<&'a str>), SignatureError> {
     let read = header::read(recipe, signed)?;
     let signatures: Vec<[u8; 32]> = read
         .signatures
@@ -115,12 +128,9 @@ pub fn verify(
             "no signature of the expected form",
         ));
     }
-    let matched = matching_secret(recipe, secrets, signed, read.time, &signatures)?;
-    let Some(secret) = matched else {
-        return Err(SignatureError::NoMatch);
-    };
-    let at = judge_time(recipe, read.time, now)?;
-    Ok(Verified { secret, at })
+    matching_secret(recipe, secrets, signed, read.time, &signatures)?
+        .map(|secret| (secret, read.time))
+        .ok_or(SignatureError::NoMatch)
 }
 
 /// Standard base64, with or without padding: vendors differ.

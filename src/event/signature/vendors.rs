@@ -337,7 +337,7 @@ fn missing_and_malformed_headers_say_which() {
         }
         for value in ["", "=", "abc", "sha256=zz", "v1,", "ts=1;h1=", "t=1,v1=0"] {
             let judged = changed(example, |request| {
-                value.clone_into(&mut request.headers[0].1)
+                value.clone_into(&mut request.headers[0].1);
             });
             let error = judged.unwrap_err();
             assert!(
