@@ -281,12 +281,6 @@ fn source(section: &Section<'_>, computed: expr::Kind) -> Option<Source> {
 }
 
 fn clean(section: &Section<'_>) -> Vec<Clean> {
-    const STEPS: &[(&str, Clean)] = &[
-        ("trim", Clean::Trim),
-        ("lower", Clean::Lower),
-        ("upper", Clean::Upper),
-        ("digits", Clean::Digits),
-    ];
     let Some(value) = section.get("clean") else {
         return Vec::new();
     };
@@ -294,7 +288,10 @@ fn clean(section: &Section<'_>) -> Vec<Clean> {
         value.wrong("a list such as [\"trim\", \"lower\"]", None);
         return Vec::new();
     };
-    items.iter().filter_map(|item| item.word(STEPS)).collect()
+    items
+        .iter()
+        .filter_map(|item| item.word(Clean::WORDS))
+        .collect()
 }
 
 fn version(value: &Value<'_>) -> Option<VersionAt> {

@@ -13,12 +13,11 @@ use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
 use super::uses::Brought;
 use super::values::DAY;
-use super::{channels, paths, reconcile, systems};
+use super::{channels, entities, owners, paths, reconcile, systems};
 use crate::time::short;
 
 /// Keys of the root that a later version brings.
 const LATER: &[(&str, &str)] = &[
-    ("entities", "entities and field owners"),
     ("contracts", "contracts"),
     ("people", "people"),
     ("oncall", "on-call rotas"),
@@ -88,7 +87,8 @@ pub(super) fn config<'a>(
         known,
         presets,
     };
-    let (systems, brought) = systems::systems(&root.section("systems"), &around);
+    let (mut systems, brought) = systems::systems(&root.section("systems"), &around);
+    let entities = entities::entities(&root.section("entities"), &mut systems);
     let channels = channels::channels(&root.section("channels"), &base);
     let defaults = root.section("defaults");
     let surroundings = paths::Surroundings {
@@ -105,6 +105,15 @@ pub(super) fn config<'a>(
     defaults.finish(&[]);
     paths.extend(channels.known().map(paths::page_path));
     let reconcile = reconcile::jobs(&root.section("reconcile"), &systems, &base);
+    owners::check(
+        &entities,
+        &owners::Surroundings {
+            section: &root.section("paths"),
+            paths: &paths,
+            systems: &systems,
+            jobs: &reconcile,
+        },
+    );
     root.finish(LATER);
     if systems.names.is_empty() && paths.is_empty() && reconcile.is_empty() {
         root.warning(
@@ -126,7 +135,9 @@ pub(super) fn config<'a>(
         channels: channels.good,
         reconcile,
         contracts: BTreeMap::new(),
-        entities: BTreeMap::new(),
+        entities: (entities.into_iter())
+            .map(|(name, declared)| (name, declared.entity))
+            .collect(),
     };
     (config, brought)
 }

@@ -12,6 +12,8 @@ use super::model::{
 use super::presets::Preset;
 use super::{parse, report};
 use crate::queue::model::Class;
+use crate::record::map::Clean;
+use crate::record::ownership::{MatchRule, Policy, Role, WhenDown};
 
 mod records;
 
@@ -23,10 +25,13 @@ const OAUTH: &str = include_str!("../../fixtures/config/valid/oauth.toml");
 const POLLING: &str = include_str!("../../fixtures/config/valid/polling.toml");
 const EVENING: &str = include_str!("../../fixtures/config/valid/first_evening.toml");
 const PRESETS: &str = include_str!("../../fixtures/config/valid/presets.toml");
+const ENTITIES: &str = include_str!("../../fixtures/config/valid/entities.toml");
 const RECORDS: &str = include_str!("../../fixtures/config/valid/records.toml");
 
 /// What is cut up and put together again.
-const FILES: [&str; 7] = [SHOP, RECIPES, DEFAULTS, RECORDS, OAUTH, EVENING, PRESETS];
+const FILES: [&str; 8] = [
+    SHOP, RECIPES, DEFAULTS, RECORDS, OAUTH, EVENING, PRESETS, ENTITIES,
+];
 
 fn config(text: &str) -> Config {
     parse(text, Path::new("/etc/midwatch/midwatch.toml"))
@@ -398,5 +403,54 @@ proptest! {
             lines.remove(first);
         }
         survives(&lines.join("\n"));
+    }
+}
+
+#[test]
+fn an_entity_is_read_with_its_rules_and_veils_what_it_calls_sensitive() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config/valid/entities.toml");
+    let config = super::load(&file).unwrap().config;
+    let order = &config.entities["order"];
+    assert_eq!(
+        order.matches,
+        [
+            MatchRule {
+                field: None,
+                clean: Vec::new()
+            },
+            MatchRule {
+                field: Some("email".to_owned()),
+                clean: vec![Clean::Trim, Clean::Lower]
+            }
+        ]
+    );
+    let status = &order.fields["status"];
+    assert_eq!(
+        (status.owner.as_str(), status.policy),
+        ("shop", Policy::Monotonic)
+    );
+    assert_eq!(status.order, ["pending", "processing", "completed"]);
+    assert_eq!(status.compare, Some(Compare::Casefold));
+    assert_eq!(status.when_owner_down, Some(WhenDown::Queue));
+    assert_eq!(status.role("crm"), Role::Writer);
+    let note = &order.fields["note"];
+    assert_eq!(
+        (note.policy, note.gap),
+        (Policy::Newest, Duration::from_secs(60))
+    );
+    let rest = order.rest.as_ref().unwrap();
+    assert_eq!(
+        (rest.policy, rest.gap),
+        (Policy::Owner, Duration::from_secs(5))
+    );
+    assert_eq!(rest.role("crm"), Role::CreateOnly);
+    for system in ["shop", "crm"] {
+        let fields = &config.systems[system].records["order"].layout.fields;
+        let veiled: Vec<&str> = fields
+            .iter()
+            .filter(|(_, field)| field.sensitive)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(veiled, ["email"], "{system}");
     }
 }

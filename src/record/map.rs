@@ -97,6 +97,16 @@ pub enum Clean {
     Digits,
 }
 
+impl Clean {
+    /// Every step with its word.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("trim", Self::Trim),
+        ("lower", Self::Lower),
+        ("upper", Self::Upper),
+        ("digits", Self::Digits),
+    ];
+}
+
 /// Where and how a version is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionAt {

@@ -27,4 +27,4 @@ mod wire;
 
 pub use compare::{FieldDiff, compare, same_by};
 pub use error::{Problem, RecordError};
-pub use translate::translate;
+pub use translate::{translate, written};

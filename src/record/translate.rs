@@ -68,19 +68,8 @@ pub fn translate(
         }
         Ok(())
     };
-    if !mapping.fields.is_empty() {
-        for name in &mapping.fields {
-            carry(name)?;
-        }
-    } else if own {
-        // Also what only those inside another record have (an order's items).
-        let inside = from.from.values().flat_map(|inside| &inside.layout.fields);
-        let all = from.layout.fields.iter().chain(inside);
-        for name in all.map(|(name, _)| name).collect::<BTreeSet<_>>() {
-            if to.layout.fields.contains_key(name) {
-                carry(name)?;
-            }
-        }
+    for name in copied(mapping, from, to) {
+        carry(name)?;
     }
     if !mapping.set.is_empty() {
         let texts: Texts = source
@@ -100,6 +89,34 @@ pub fn translate(
         }
     }
     Ok(record)
+}
+
+/// The names of the fields that are copied as they are.
+fn copied<'a>(mapping: &'a Mapping, from: &'a RecordMap, to: &RecordMap) -> BTreeSet<&'a str> {
+    if !mapping.fields.is_empty() {
+        return mapping.fields.iter().map(String::as_str).collect();
+    }
+    if from.kind != to.kind {
+        return BTreeSet::new();
+    }
+    // Also what only those inside another record have (an order's items).
+    let inside = from.from.values().flat_map(|inside| &inside.layout.fields);
+    let all = from.layout.fields.iter().chain(inside);
+    all.map(|(name, _)| name.as_str())
+        .filter(|name| to.layout.fields.contains_key(*name))
+        .collect()
+}
+
+/// The names of the fields that such a mapping writes: copied, or set by a template.
+pub fn written<'a>(
+    mapping: &'a Mapping,
+    from: &'a RecordMap,
+    to: &'a RecordMap,
+) -> BTreeSet<&'a str> {
+    let mut all = copied(mapping, from, to);
+    all.extend(mapping.set.iter().map(|(name, _)| name.as_str()));
+    all.retain(|name| to.layout.fields.get(*name).is_some_and(body::writable));
+    all
 }
 
 #[cfg(test)]
