@@ -100,15 +100,9 @@ fn records(runtime: &Runtime, store: &Store) {
                 kind: kind.into(),
                 key,
             },
-            aliases: Vec::new(),
             id: Some(format!("{}", story.len())),
-            version: None,
-            adopted: false,
-            sent: Vec::new(),
-            agreed: Vec::new(),
-            joined: Vec::new(),
             story: Some(story),
-            delivery: None,
+            ..Learned::default()
         };
         runtime.block_on(store.learn(told)).expect("learnt");
     };

@@ -204,6 +204,7 @@ pub fn overview() -> Overview {
         foreign_host: None,
         trouble: None,
         unreadable: Vec::new(),
+        reviews: 0,
         config: 1,
     }
 }

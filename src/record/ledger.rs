@@ -62,10 +62,35 @@ pub struct Learned {
     pub sent: Vec<(String, Value, bool)>,
     /// Read equal on both sides: (field, value, sensitive).
     pub agreed: Vec<(String, Value, bool)>,
+    /// What the system itself says it holds, by its event or an answer of its: (field, value, sensitive).
+    pub seen: Vec<(String, Value, bool)>,
     /// Joined to: (type, id).
     pub joined: Vec<(String, String)>,
+    /// What a person must decide before it is written there.
+    pub disputes: Vec<Dispute>,
+    /// The system that what was sent or agreed comes from, where its disputes end with that; none: they are not asked for.
+    pub source: Option<String>,
     /// A line for the record's story; none if it is not worth one.
     pub story: Option<String>,
     /// The delivery that did it.
     pub delivery: Option<DeliveryId>,
+}
+
+/// Two values of one field, of which a person decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispute {
+    /// The field.
+    pub field: String,
+    /// The system that the value to be written comes from.
+    pub source: String,
+    /// Its values are masked on screens, and kept only as keyed hashes once it is decided.
+    pub sensitive: bool,
+    /// What the source says, and when it was changed there, where that is known.
+    pub ours: (Value, Option<Timestamp>),
+    /// What the receiving system holds, and when it was changed there, where that is known; none if it has none.
+    pub theirs: Option<(Value, Option<Timestamp>)>,
+    /// What both had before, as the ledger keeps it.
+    pub base: Option<String>,
+    /// Why no rule decides.
+    pub reason: String,
 }

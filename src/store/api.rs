@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::model::{Config, Mode};
 use crate::control::action::Done;
-use crate::ids::{BatchId, DeliveryId, PathId, RunId};
+use crate::ids::{BatchId, DeliveryId, EventId, PathId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Fence, Request, Settlement};
 use crate::record::ledger::{Known, Learned};
@@ -23,8 +23,8 @@ use super::ledger::{HashKey, Lesson};
 use super::paths::Identity;
 use super::reader::{ReadError, Reader};
 use super::types::{
-    AdoptPage, BatchOptions, Health, Incoming, LogEntry, Note, OpenError, Options, Receipt,
-    Started, StoreError, Turn, Want,
+    AdoptPage, BatchOptions, Decided, Health, Incoming, LogEntry, Note, OpenError, Options,
+    Receipt, Started, StoreError, Turn, Want,
 };
 use super::view::{
     AdoptionRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause, PollRow, RunRow,
@@ -347,9 +347,57 @@ impl Store {
 
     /// Keeps what was learnt of a record, in one commit with the line in its story; whatever waited for its id goes on.
     pub async fn learn(&self, learned: Learned) -> Result<(), StoreError> {
-        let lesson = Lesson::of(learned, &self.inner.hash_key);
-        self.call(move |work| super::ledger::learn(work, &lesson))
-            .await
+        self.learn_all(vec![learned], Vec::new()).await
+    }
+
+    /// Keeps what was learnt of a record in several systems at once, and what was noticed on the way, in one commit.
+    pub async fn learn_all(
+        &self,
+        learned: Vec<Learned>,
+        notes: Vec<Note>,
+    ) -> Result<(), StoreError> {
+        let key = &self.inner.hash_key;
+        let of = |learned| Lesson::of(learned, key);
+        let lessons: Vec<Lesson> = learned.into_iter().map(of).collect();
+        self.call(move |work| {
+            for lesson in &lessons {
+                super::ledger::learn(work, lesson)?;
+            }
+            for note in &notes {
+                super::notes::note(work, note)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps what a person decided about a review: it ends, its event is taken in, its audit row is written, in one
+    /// commit. Returns the event that carries the decision.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such review, or it was decided before.
+    pub async fn decide(&self, decided: Decided) -> Result<Option<EventId>, StoreError> {
+        let key = self.inner.hash_key.clone();
+        let repair = decided.repair.map(|incoming| Prepared::new(incoming, &[]));
+        let repair = repair.transpose();
+        let decision = super::review::Decision {
+            review: decided.review,
+            side: decided.side,
+            value: key.text(&decided.value, decided.sensitive),
+            lessons: (decided.learned.into_iter())
+                .map(|learned| Lesson::of(learned, &key))
+                .collect(),
+            repair: repair.map_err(|error| StoreError::Invalid(error.to_string()))?,
+            log: decided.log,
+            key,
+        };
+        let dedupe = self.inner.dedupe_millis.load(Ordering::Relaxed);
+        self.submit(
+            move |work| super::review::decide(work, &decision, dedupe),
+            true,
+            false,
+        )
+        .await
     }
 
     /// A value as the ledger keeps it, to compare with what is [`Store::known`]: canonical text, or a keyed hash where it is

@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 use super::story::{self, Line};
 use super::work::Work;
 use super::writer::Fault;
-use super::{load, needs};
+use super::{load, needs, review};
 use crate::ids::{DeliveryId, PathId};
-use crate::record::ledger::{About, Known, KnownField, Learned};
+use crate::record::ledger::{About, Dispute, Known, KnownField, Learned};
 use crate::record::value::{Value, Version};
 use crate::time::Timestamp;
 
@@ -55,7 +55,7 @@ impl HashKey {
     }
 
     /// `#` and 16 hex digits.
-    fn hash(&self, text: &str) -> String {
+    pub(super) fn hash(&self, text: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
         mac.update(text.as_bytes());
@@ -103,7 +103,10 @@ pub(super) struct Lesson {
     listed: bool,
     sent: Vec<(String, String)>,
     agreed: Vec<(String, String)>,
+    seen: Vec<(String, String)>,
     joined: Vec<(String, String)>,
+    disputes: Vec<Dispute>,
+    source: Option<String>,
     story: Option<String>,
     delivery: Option<DeliveryId>,
 }
@@ -126,6 +129,9 @@ impl Lesson {
                 .collect(),
             sent: texts(learned.sent),
             agreed: texts(learned.agreed),
+            seen: texts(learned.seen),
+            disputes: learned.disputes,
+            source: learned.source,
             system: learned.system,
             id: learned.id,
             version: learned.version,
@@ -149,6 +155,9 @@ impl Lesson {
             listed: true,
             sent: Vec::new(),
             agreed,
+            seen: Vec::new(),
+            disputes: Vec::new(),
+            source: None,
             joined: Vec::new(),
             story: learned.story,
             delivery: None,
@@ -230,6 +239,13 @@ pub(super) fn learn(work: &mut Work<'_>, lesson: &Lesson) -> Result<(), Fault> {
         }
     }
     hold(work, record, lesson)?;
+    if let Some(source) = &lesson.source {
+        let ended = lesson.sent.iter().chain(&lesson.agreed);
+        review::overtaken(work, record, source, &lesson.system, ended)?;
+    }
+    for dispute in &lesson.disputes {
+        review::open(work, record, &lesson.system, dispute, lesson.delivery, path)?;
+    }
     if let Some(text) = &lesson.story {
         story::tell(work, record, &line(text.clone()))?;
     }
@@ -278,7 +294,11 @@ fn hold(work: &Work<'_>, record: i64, lesson: &Lesson) -> rusqlite::Result<()> {
             lesson.adopted,
             work.now.0
         ])?;
-    for (column, fields) in [("sent", &lesson.sent), ("agreed", &lesson.agreed)] {
+    for (column, fields) in [
+        ("sent", &lesson.sent),
+        ("agreed", &lesson.agreed),
+        ("seen", &lesson.seen),
+    ] {
         if fields.is_empty() {
             continue;
         }
@@ -294,7 +314,11 @@ fn hold(work: &Work<'_>, record: i64, lesson: &Lesson) -> rusqlite::Result<()> {
                 name,
                 text,
                 work.now.0,
-                lesson.delivery.map(|delivery| delivery.0)
+                // What was only seen was written by nobody.
+                (column != "seen")
+                    .then_some(lesson.delivery)
+                    .flatten()
+                    .map(|delivery| delivery.0)
             ])?;
         }
     }
@@ -336,13 +360,16 @@ fn merge(work: &Work<'_>, one: i64, other: i64) -> rusqlite::Result<i64> {
            version_kind = CASE WHEN excluded.version IS NOT NULL AND (version IS NULL OR excluded.at > at) THEN excluded.version_kind ELSE version_kind END,
            version = CASE WHEN excluded.version IS NOT NULL AND (version IS NULL OR excluded.at > at) THEN excluded.version ELSE version END,
            adopted = max(adopted, excluded.adopted), at = max(at, excluded.at)",
-        "INSERT INTO holding_field(record, system, name, sent, sent_at, agreed, agreed_at, delivery)
-           SELECT ?1, system, name, sent, sent_at, agreed, agreed_at, delivery FROM holding_field WHERE record = ?2
+        "INSERT INTO holding_field(record, system, name, sent, sent_at, agreed, agreed_at, delivery, seen, seen_at)
+           SELECT ?1, system, name, sent, sent_at, agreed, agreed_at, delivery, seen, seen_at FROM holding_field WHERE record = ?2
          ON CONFLICT(record, system, name) DO UPDATE SET
            sent = CASE WHEN coalesce(excluded.sent_at, 0) > coalesce(sent_at, 0) THEN excluded.sent ELSE sent END,
            sent_at = nullif(max(coalesce(excluded.sent_at, 0), coalesce(sent_at, 0)), 0),
            agreed = CASE WHEN coalesce(excluded.agreed_at, 0) > coalesce(agreed_at, 0) THEN excluded.agreed ELSE agreed END,
-           agreed_at = nullif(max(coalesce(excluded.agreed_at, 0), coalesce(agreed_at, 0)), 0)",
+           agreed_at = nullif(max(coalesce(excluded.agreed_at, 0), coalesce(agreed_at, 0)), 0),
+           seen = CASE WHEN coalesce(excluded.seen_at, 0) > coalesce(seen_at, 0) THEN excluded.seen ELSE seen END,
+           seen_at = nullif(max(coalesce(excluded.seen_at, 0), coalesce(seen_at, 0)), 0)",
+        "UPDATE OR IGNORE review SET record = ?1 WHERE record = ?2",
         "INSERT OR IGNORE INTO joined(record, system, kind, other, at) SELECT ?1, system, kind, other, at FROM joined WHERE record = ?2",
         "INSERT OR IGNORE INTO event_record(event, record) SELECT event, ?1 FROM event_record WHERE record = ?2",
         "UPDATE record SET changed = max(changed, (SELECT changed FROM record WHERE id = ?2)) WHERE id = ?1",
@@ -362,6 +389,7 @@ fn forget(connection: &Connection, record: i64) -> rusqlite::Result<()> {
         "joined",
         "event_record",
         "story",
+        "review",
     ] {
         connection
             .prepare_cached(&format!("DELETE FROM {table} WHERE record = ?1"))?
@@ -447,9 +475,9 @@ pub(super) fn fields(
         Ok(text.zip(when.map(Timestamp)))
     };
     connection
-        .prepare_cached("SELECT name, sent, sent_at, agreed, agreed_at FROM holding_field WHERE record = ?1 AND system = ?2")?
+        .prepare_cached("SELECT name, sent, sent_at, agreed, agreed_at, seen, seen_at FROM holding_field WHERE record = ?1 AND system = ?2")?
         .query_map(params![record, system], |row| {
-            let field = KnownField { sent: dated(row, 1)?, agreed: dated(row, 3)?, ..KnownField::default() };
+            let field = KnownField { sent: dated(row, 1)?, agreed: dated(row, 3)?, seen: dated(row, 5)? };
             Ok((row.get(0)?, field))
         })?
         .collect()

@@ -20,6 +20,7 @@ mod overview;
 mod paths;
 mod reader;
 mod records;
+mod review;
 mod runs;
 mod schema;
 mod senders;
@@ -40,12 +41,14 @@ mod ledger_tests;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod review_tests;
+#[cfg(test)]
 mod tests;
 
 pub use api::Store;
 pub use lineage::reference;
 pub use reader::{Cursor, ReadError, Reader};
 pub use types::{
-    AdoptPage, AdoptRecord, BatchOptions, Health, Incoming, LogEntry, MOST_ABOUT, Note, OpenError,
-    Options, Receipt, Route, Started, StoreError, Turn, Want,
+    AdoptPage, AdoptRecord, BatchOptions, Decided, Health, Incoming, LogEntry, MOST_ABOUT, Note,
+    OpenError, Options, Receipt, Route, Started, StoreError, Turn, Want,
 };

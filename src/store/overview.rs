@@ -80,6 +80,7 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         unreadable: meta_text(connection, "unreadable")?
             .and_then(|list| serde_json::from_str(&list).ok())
             .unwrap_or_default(),
+        reviews: super::review::open_ones(connection)?,
         config: meta(connection, "config")?.unwrap_or(0),
     })
 }

@@ -20,11 +20,11 @@ use super::types::{Health, OpenError};
 use super::view::{
     AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
     EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, Overview,
-    PollRow, RecordRow, RunRow, SenderRow, Shadowed, Slot, Story, Trace, WorkerRow,
+    PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, Slot, Story, Trace, WorkerRow,
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
-use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, ReviewId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Class, State};
 use crate::record::ledger::Known;
@@ -399,6 +399,32 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<RecordRow>, ReadError> {
         self.snapshot(|connection| records::search(connection, kind, text, limit))
+    }
+
+    /// Fields of which a person decides, newest first: those that are open, or all.
+    pub fn reviews(&self, open_only: bool, limit: usize) -> Result<Vec<ReviewRow>, ReadError> {
+        self.snapshot(|connection| super::review::newest(connection, open_only, limit))
+    }
+
+    /// One of them; none if there is none of that number.
+    pub fn review(&self, id: ReviewId) -> Result<Option<ReviewRow>, ReadError> {
+        self.snapshot(|connection| super::review::one(connection, id))
+    }
+
+    /// Those of a record, by any of its keys, oldest first.
+    pub fn reviews_of(
+        &self,
+        kind: &str,
+        key: &str,
+        limit: usize,
+    ) -> Result<Vec<ReviewRow>, ReadError> {
+        self.snapshot(|connection| {
+            let key = super::ledger::key_text(key);
+            match super::ledger::find(connection, kind, &key)? {
+                Some(record) => super::review::of_record(connection, record, limit),
+                None => Ok(Vec::new()),
+            }
+        })
     }
 
     /// What the deliveries of a filter wait for, oldest first.

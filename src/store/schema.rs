@@ -90,6 +90,7 @@ CREATE TABLE review(
   sensitive INTEGER NOT NULL, ours TEXT, ours_at INTEGER, theirs TEXT, theirs_at INTEGER, base TEXT, reason TEXT NOT NULL,
   delivery INTEGER, path INTEGER, decided INTEGER, decision TEXT, actor TEXT, repair INTEGER);
 CREATE UNIQUE INDEX review_open ON review(record, field, source, receiver) WHERE decided IS NULL;
+CREATE INDEX review_record ON review(record);
 ALTER TABLE delivery ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
 ";
 

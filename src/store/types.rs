@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::control::action::Actor;
 use crate::event::Event;
 use crate::event::contract::Fault;
-use crate::ids::{DeliveryId, EventId, PathId};
+use crate::ids::{DeliveryId, EventId, PathId, ReviewId};
 use crate::queue::model::Claimed;
-use crate::record::ledger::About;
+use crate::record::ledger::{About, Learned};
 use crate::record::value::{Value, Version};
 use crate::time::{Clock, Timestamp};
 
@@ -291,4 +291,23 @@ pub struct Started {
     pub shadow: BTreeSet<PathId>,
     /// Batches that were not ended.
     pub batches: Vec<BatchRow>,
+}
+
+/// What a person decided about a review, with all that is kept in one commit with it.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// Which.
+    pub review: ReviewId,
+    /// `ours`, `theirs` or `value`.
+    pub side: &'static str,
+    /// The value that stands.
+    pub value: Value,
+    /// The field is sensitive: the values are kept only as keyed hashes from now on.
+    pub sensitive: bool,
+    /// What is known of the two systems by it, with the line in the record's story.
+    pub learned: Vec<Learned>,
+    /// The event that carries the value to a system; none where nothing has to be written.
+    pub repair: Option<Incoming>,
+    /// The audit row.
+    pub log: LogEntry,
 }

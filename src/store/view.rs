@@ -4,6 +4,7 @@ mod held;
 mod lineage;
 mod notes;
 mod records;
+mod review;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub use records::{
     AdoptDifference, AdoptionRow, HoldingRow, Matched, NeedRow, PollRow, RecordRow, SenderRow,
     Shadowed, Story, StoryLine,
 };
+
+pub use review::{DecidedRow, ReviewRow};
 
 /// Exact numbers of deliveries by state, kept by the writer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -285,6 +288,8 @@ pub struct Overview {
     pub trouble: Option<String>,
     /// Secrets that the worker cannot read, in words: what needs them is refused or not sent.
     pub unreadable: Vec<String>,
+    /// Fields of which a person must decide which of two values stands.
+    pub reviews: u64,
     /// The hash of the configuration in force; in JSON 16 hex digits.
     #[serde(serialize_with = "hash_digits")]
     pub config: i64,
