@@ -22,6 +22,7 @@ mod check;
 mod completions;
 mod console;
 mod context;
+mod contracts;
 mod deliveries;
 mod demo;
 mod doctor;
@@ -65,9 +66,10 @@ pub const UNREADABLE: u8 = 3;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (status, doctor, probe: all is well)
-  1  refused or failed, the standard error says why and what to do (status, doctor, probe: a warning)
+  1  refused or failed, the standard error says why and what to do (status, doctor, probe: a warning;
+     contracts diff: incompatible)
   2  the command line makes no sense (status, doctor, probe, reconcile: critical; demo: an event is missing;
-     verify: something cannot be read)
+     verify, contracts diff: something cannot be read)
   3  status could not be read
 
 Environment:
@@ -121,6 +123,7 @@ enum Command {
     Login(login::Args),
     Probe(probe::Args),
     Check(check::Args),
+    Contracts(contracts::Args),
     Preset(preset::Args),
     Reload(reload::Args),
     Send(send::Args),
@@ -198,6 +201,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Probe(args)) => probe::run(args, context).await,
         Some(Command::Login(args)) => login::run(&args, context).await,
         Some(Command::Check(args)) => check::run(&args, context),
+        Some(Command::Contracts(args)) => contracts::run(&args),
         Some(Command::Preset(args)) => preset::run(&args),
         Some(Command::Reload(args)) => reload::run(args, context).await,
         Some(Command::Send(args)) => send::run(args, context).await,

@@ -2,6 +2,7 @@
 //! Pure: whoever reads the files is `config`. Called by the front door, by releases of held events, by casts, by
 //! `contracts` and by previews of replays.
 
+pub mod compat;
 mod schema;
 
 use std::path::PathBuf;
