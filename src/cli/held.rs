@@ -1,25 +1,30 @@
 //! `midwatch held`: events without a delivery, held at the door or unrouted, and what can be done about them.
 //! Sensitive values are masked, in the data and in what the contract says of them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use serde::Serialize;
 
 use super::context::{Context, reader};
 use super::out;
 use crate::config::model::Config;
-use crate::control::action::HeldScope;
+use crate::control::action::{Action, DataChange, DataEdit, Done, HeldScope};
+use crate::control::{Hidden, submission_id};
 use crate::event::contract::Fault;
 use crate::ids::{EventId, HeldGroupId};
-use crate::record::json::Node;
 use crate::record::map::RecordMap;
-use crate::record::mask;
+use crate::record::mask::{self, Veil};
 use crate::store::view::{Admission, HeldDetail, HeldRow};
 use crate::time::{Clock, Timestamp, short};
 use crate::visible::Visible;
+
+/// The most that is read as an event's data, in bytes.
+const MOST_DATA: u64 = 16 << 20;
 
 /// Shows events that were stored but became no delivery, grouped by what is wrong with them, the largest group first.
 ///
@@ -42,6 +47,107 @@ pub struct Args {
 enum What {
     List(ListArgs),
     Show(ShowArgs),
+    Release(ReleaseArgs),
+    Edit(EditArgs),
+    Discard(DiscardArgs),
+}
+
+/// Which held or unrouted events.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// These events.
+    #[arg(value_name = "EVENT")]
+    events: Vec<i64>,
+    /// All of this group, as `midwatch held` shows it.
+    #[arg(long, value_name = "GROUP")]
+    group: Option<HeldGroupId>,
+    /// All of the group that this event belongs to.
+    #[arg(long, value_name = "EVENT")]
+    all_like: Option<i64>,
+    /// All of this event type.
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+}
+
+impl Which {
+    fn scope(self, config: &Config) -> anyhow::Result<HeldScope> {
+        if let Some(event) = self.all_like {
+            let detail = reader(config)?.held_event(EventId(event))?;
+            return match detail.map(|detail| detail.row) {
+                Some(row) if matches!(row.admission, Admission::Held | Admission::Unrouted) => {
+                    Ok(HeldScope::Group(row.group))
+                }
+                _ => anyhow::bail!("event {event} is neither held nor unrouted"),
+            };
+        }
+        Ok(match (self.group, self.kind) {
+            (Some(group), _) => HeldScope::Group(group),
+            (None, Some(kind)) => HeldScope::Kind(kind),
+            (None, None) => HeldScope::Events(self.events.into_iter().map(EventId).collect()),
+        })
+    }
+}
+
+/// Lets events go on that pass the door by today's configuration: those that keep to their contract now, and those that a
+/// path takes now. The others stay, with what is against them now.
+///
+/// With --json one object: text, batch (null), delivery (null), report (released, deliveries, held, unrouted, moved_on).
+/// With --dry-run the preview: scope, count, oldest, verdicts, high_water, notes. Exit code 1 if nothing was released.
+#[derive(Debug, clap::Args)]
+struct ReleaseArgs {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    consent: out::Consent,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Changes the data of one event and releases it. What it would become is shown before and after, and must pass the door;
+/// the data as it came is kept. What is not changed keeps its order, and its numbers as they were written.
+///
+/// Without --set, --unset and --file the data is opened in $EDITOR, sensitive values included.
+///
+/// With --json one object: text, batch (null), delivery (its first). With --dry-run the preview: scope, count, oldest,
+/// verdicts, high_water, notes.
+#[derive(Debug, clap::Args)]
+struct EditArgs {
+    /// The event's number.
+    event: i64,
+    /// Put a JSON value at a JSON Pointer; a text needs its quotes: --set /total='"12.10"'.
+    #[arg(long, value_name = "POINTER=JSON", conflicts_with = "file")]
+    set: Vec<String>,
+    /// Take away what is at a JSON Pointer.
+    #[arg(long, value_name = "POINTER", conflicts_with = "file")]
+    unset: Vec<String>,
+    /// Take the whole data from a file (`-`: the standard input).
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    consent: out::Consent,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Gives events up: they are never delivered. They stay readable as long as delivered ones.
+///
+/// With --json one object: text, batch (null), delivery (null), report (discarded). With --dry-run the preview: scope,
+/// count, oldest, verdicts, high_water, notes.
+#[derive(Debug, clap::Args)]
+struct DiscardArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    consent: out::Consent,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Lists the events of a group or of a type, newest first.
@@ -83,12 +189,129 @@ struct ShowArgs {
 }
 
 /// Reads and prints, or acts.
-pub fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
     match args.what {
+        Some(What::Release(args)) => release(args, context).await,
+        Some(What::Edit(args)) => edit(args, context).await,
+        Some(What::Discard(args)) => {
+            let scope = args.which.scope(&context.config_in_force()?)?;
+            let reason = args.reason;
+            let action = Action::DiscardHeld { scope, reason };
+            super::previewed(action, &args.consent, args.json, context).await
+        }
         None => groups(args.json, context),
         Some(What::List(args)) => list(&args, context),
         Some(What::Show(args)) => show(&args, context),
     }
+}
+
+async fn release(args: ReleaseArgs, context: &Context) -> anyhow::Result<u8> {
+    let config = context.config_in_force()?;
+    let scope = args.which.scope(&config)?;
+    let acting = context.acting(&config).await?;
+    let voice = super::Voice::of(args.json);
+    let outcome = super::ask_and_do(&acting, Action::Release { scope }, &args.consent, voice).await;
+    acting.close().await;
+    let released = |done: &Done| done.report.as_ref()?.get("released")?.as_u64();
+    if let Ok(Some(done)) = &outcome
+        && released(done) == Some(0)
+    {
+        return Ok(super::FAILED);
+    }
+    super::ended(outcome, &args.consent)
+}
+
+async fn edit(args: EditArgs, context: &Context) -> anyhow::Result<u8> {
+    let event = EventId(args.event);
+    let edit = match &args.file {
+        Some(file) => DataEdit::Whole(Hidden::from(text_of(file)?)),
+        None if args.set.is_empty() && args.unset.is_empty() => {
+            let config = context.config_in_force()?;
+            let detail = reader(&config)?.held_event(event)?;
+            let Some(now) = detail.and_then(|detail| detail.event) else {
+                anyhow::bail!("there is no event {event}, or it has no data any more");
+            };
+            DataEdit::Whole(Hidden::from(edited_by_hand(&now.data)?))
+        }
+        None => DataEdit::Changes(changes(&args.set, &args.unset)?),
+    };
+    let action = Action::EditHeld { event, edit };
+    super::previewed(action, &args.consent, args.json, context).await
+}
+
+/// What was said with `--set` and `--unset`: first what is set, in order, then what is taken away.
+fn changes(set: &[String], unset: &[String]) -> anyhow::Result<Vec<DataChange>> {
+    let mut all = Vec::with_capacity(set.len() + unset.len());
+    for text in set {
+        // A name with `=` in it is set with --file.
+        let Some((pointer, value)) = text.split_once('=') else {
+            anyhow::bail!("--set takes POINTER=JSON, for example /total='\"12.10\"'");
+        };
+        all.push(DataChange {
+            pointer: pointer.to_owned(),
+            value: Some(Hidden::from(value.to_owned())),
+        });
+    }
+    all.extend(unset.iter().map(|pointer| DataChange {
+        pointer: pointer.clone(),
+        value: None,
+    }));
+    Ok(all)
+}
+
+/// A file's text, or that of the standard input.
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    let name = || Visible::of(&file.to_string_lossy()).to_string();
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(MOST_DATA).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(MOST_DATA).read_to_string(&mut text))
+    };
+    read.with_context(|| format!("cannot read {}", name()))?;
+    // An editor's last line end is no data.
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Opens the data in the operator's editor, in a private file, and returns what was saved.
+fn edited_by_hand(data: &[u8]) -> anyhow::Result<String> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        anyhow::bail!(
+            "say what to change: --set, --unset or --file; there is no terminal to edit on"
+        );
+    }
+    let editor = ["VISUAL", "EDITOR"]
+        .into_iter()
+        .find_map(|name| {
+            std::env::var(name)
+                .ok()
+                .filter(|text| !text.trim().is_empty())
+        })
+        .unwrap_or_else(|| "vi".to_owned());
+    let mut folder = std::env::temp_dir();
+    folder.push(format!("midwatch-{}", submission_id()?));
+    // 0700 and 0600: the process's umask.
+    std::fs::create_dir(&folder).context("cannot make a folder for the editor")?;
+    let file = folder.join("event.json");
+    let edited = (|| {
+        std::fs::write(&file, data).context("cannot write the data for the editor")?;
+        let mut words = editor.split_whitespace();
+        let program = words.next().unwrap_or("vi");
+        let status = std::process::Command::new(program)
+            .args(words)
+            .arg(&file)
+            .status()
+            .with_context(|| format!("cannot start {}", Visible::of(&editor)))?;
+        if !status.success() {
+            anyhow::bail!("nothing was done: the editor ended with an error");
+        }
+        text_of(&file)
+    })();
+    // Whatever came of it, the data does not stay behind.
+    let removed = std::fs::remove_dir_all(&folder).context("the editor's folder stays");
+    let text = edited?;
+    removed?;
+    Ok(text)
 }
 
 fn groups(json: bool, context: &Context) -> anyhow::Result<u8> {
@@ -185,7 +408,12 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<u8> {
         anyhow::bail!("there is no event {}", args.event);
     };
     let data = detail.event.as_ref().map(|event| event.data.clone());
-    let veil = Veil::of(&config, &detail, args.sensitive);
+    let veil = match data.as_deref() {
+        Some(data) if !args.sensitive => {
+            Veil::of(&config, &detail.row.source, &detail.row.kind, data)
+        }
+        _ => Veil::default(),
+    };
     detail.faults = veil.faults(detail.faults);
     let about: Vec<(String, String)> = (detail.about.iter())
         .map(|about| {
@@ -299,73 +527,4 @@ fn maps_of<'a>(config: &'a Config, kind: &str) -> Vec<&'a RecordMap> {
     systems
         .filter_map(|system| system.records.get(kind).map(Arc::as_ref))
         .collect()
-}
-
-/// Rules whose words name members and quote no value; the others quote what they speak of, with all that is in it.
-const NAMES_ONLY: &[&str] = &[
-    "required",
-    "additionalProperties",
-    "unevaluatedProperties",
-    "dependentRequired",
-];
-
-/// What of an event must not be seen.
-struct Veil {
-    places: Vec<String>,
-    /// Some field is sensitive, and where it would be cannot be told: the data is no JSON.
-    all: bool,
-}
-
-impl Veil {
-    fn of(config: &Config, detail: &HeldDetail, open: bool) -> Self {
-        let empty = BTreeMap::new();
-        let system = config.systems.get(&detail.row.source);
-        let maps = system.map_or(&empty, |system| &system.records);
-        let Some(event) = detail.event.as_ref().filter(|_| !open) else {
-            return Self {
-                places: Vec::new(),
-                all: false,
-            };
-        };
-        match Node::parse(&event.data) {
-            Ok(data) => Self {
-                places: mask::sensitive_places(maps, &config.entities, &event.kind, &data),
-                all: false,
-            },
-            Err(_) => Self {
-                places: Vec::new(),
-                all: maps.values().any(|map| {
-                    let said = config.entities.get(&map.kind);
-                    map.layout.fields.iter().any(|(name, field)| {
-                        let rule = said.and_then(|entity| entity.field(name));
-                        field.sensitive || rule.is_some_and(|rule| rule.sensitive)
-                    })
-                }),
-            },
-        }
-    }
-
-    fn faults(&self, faults: Vec<Fault>) -> Vec<Fault> {
-        let veiled = |mut fault: Fault| {
-            let quotes = !NAMES_ONLY.contains(&fault.rule.as_str());
-            if self.all || (quotes && mask::touches(&self.places, &fault.pointer)) {
-                mask::HIDDEN.clone_into(&mut fault.text);
-            }
-            fault
-        };
-        faults.into_iter().map(veiled).collect()
-    }
-
-    fn data(&self, data: &[u8]) -> Vec<u8> {
-        if self.all {
-            return format!("{} ({} bytes, no JSON)", mask::HIDDEN, data.len()).into_bytes();
-        }
-        match Node::parse(data) {
-            // Without anything to hide the bytes stay as they came.
-            Ok(node) if !self.places.is_empty() => {
-                mask::hidden(node, &self.places).to_json().into_bytes()
-            }
-            _ => data.to_vec(),
-        }
-    }
 }

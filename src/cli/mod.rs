@@ -208,7 +208,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Deliveries(args)) => deliveries::run(&args, context),
         Some(Command::Show(args)) => show::run(&args, context),
         Some(Command::Status(args)) => Ok(status::run(&args, context)),
-        Some(Command::Held(args)) => held::run(args, context),
+        Some(Command::Held(args)) => held::run(args, context).await,
         Some(Command::Replay(args)) => replay::run(args, context).await,
         Some(Command::Cancel(args)) => cancel::run(args, context).await,
         Some(Command::Pause(args)) => pause::run(args, context).await,
@@ -263,7 +263,8 @@ async fn ask_and_do(
         out::json(&preview)?;
     }
     let is_set = matches!(action, Action::Replay { .. } | Action::Cancel { .. });
-    if is_set && preview.matched() == 0 && !consent.is_dry() {
+    let is_held = matches!(action, Action::Release { .. } | Action::DiscardHeld { .. });
+    if (is_set || is_held) && preview.matched() == 0 && !consent.is_dry() {
         anyhow::bail!("nothing was done: nothing matches");
     }
     if is_set && preview.count == 0 && !consent.is_dry() {

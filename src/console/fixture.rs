@@ -175,6 +175,7 @@ pub fn overview() -> Overview {
         paths: vec![crm, ledger],
         unrouted: 2,
         held_events: 0,
+        discarded: 0,
         events: 4_229,
         worker: WorkerRow {
             epoch: 3,
@@ -550,6 +551,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
             admission: Admission::Unrouted,
             reason: "no path takes it".into(),
             group: HeldGroupId(7),
+            text: "no path matches".into(),
             edits: 0,
         }],
         records: records(),

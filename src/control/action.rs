@@ -107,6 +107,25 @@ pub enum Action {
         /// Where to: must not exist yet.
         file: std::path::PathBuf,
     },
+    /// Let held and unrouted events go on, as far as they pass the door by today's configuration.
+    Release {
+        /// Which; pinned by the newest that was previewed, and their number.
+        scope: HeldScope,
+    },
+    /// Change the data of a held or unrouted event, and release it. The data as it came is kept.
+    EditHeld {
+        /// Which.
+        event: EventId,
+        /// What to change.
+        edit: DataEdit,
+    },
+    /// Give held and unrouted events up.
+    DiscardHeld {
+        /// Which; pinned by the newest that was previewed, and their number.
+        scope: HeldScope,
+        /// Why.
+        reason: String,
+    },
     /// Accept that this host now works the database.
     AdoptHost,
     /// Finish what is under way and stop.
@@ -123,6 +142,25 @@ pub enum HeldScope {
     Group(HeldGroupId),
     /// All of a type.
     Kind(String),
+}
+
+/// A change of an event's data. Values stay out of logs: they may be anybody's address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataEdit {
+    /// Places that are set or taken away, in order.
+    Changes(Vec<DataChange>),
+    /// Other data altogether.
+    Whole(Hidden),
+}
+
+/// One place of an event's data that is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataChange {
+    /// JSON Pointer.
+    pub pointer: String,
+    /// JSON text to put there; none: what is there is taken away.
+    pub value: Option<Hidden>,
 }
 
 /// Who does it, as far as the machine can tell.

@@ -30,6 +30,7 @@ use crate::visible::Visible;
 mod adopt;
 mod check;
 mod golive;
+mod held;
 mod mapped;
 mod preview;
 mod probe;
@@ -399,6 +400,18 @@ impl Actions {
                 );
                 let log = audit("backup", None, None, text.clone());
                 Ok((done(text), Some(log)))
+            }
+            Action::Release { scope } => {
+                let done = self.release_held(scope, high_water, expected, &actor);
+                Ok((done.await?, None))
+            }
+            Action::EditHeld { event, edit } => {
+                let done = self.edit_held(event, &edit, high_water, &actor);
+                Ok((done.await?, None))
+            }
+            Action::DiscardHeld { scope, reason } => {
+                let done = self.discard_held(scope, &reason, high_water, expected, &actor);
+                Ok((done.await?, None))
             }
             Action::AdoptHost => {
                 let log = audit(

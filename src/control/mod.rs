@@ -21,6 +21,8 @@ pub mod wire;
 pub mod worker;
 
 #[cfg(test)]
+mod held_tests;
+#[cfg(test)]
 mod tests;
 
 pub use actions::{Actions, Place, adoption_progress, places};

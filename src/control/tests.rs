@@ -14,7 +14,7 @@ use crate::config::model::Config;
 use crate::queue::filter::Filter;
 use crate::store::view::{LogRow, Overview};
 
-const CONFIG: &str = r#"
+pub(super) const CONFIG: &str = r#"
 [site]
 name = "Nordlys Coffee"
 database = "midwatch.db"
@@ -46,22 +46,22 @@ url = "/quiet"
 "#;
 
 /// A folder with a configuration, and a worker on it.
-struct Place {
-    folder: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("midwatch.toml"), CONFIG).unwrap();
         Self { folder }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.folder.path().join("midwatch.toml")
     }
 
-    fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.folder.path().join("midwatch.db")
     }
 
@@ -69,25 +69,25 @@ impl Place {
         crate::config::load(&self.file()).unwrap().config
     }
 
-    async fn worker(&self) -> Worker {
+    pub(super) async fn worker(&self) -> Worker {
         Worker::start(self.config(), WorkerOptions::default())
             .await
             .unwrap()
     }
 
-    async fn attach(&self, name: &str) -> Client {
+    pub(super) async fn attach(&self, name: &str) -> Client {
         Client::reach(&self.database(), who(name, false))
             .await
             .unwrap()
             .unwrap()
     }
 
-    fn log(&self) -> Vec<LogRow> {
+    pub(super) fn log(&self) -> Vec<LogRow> {
         let reader = crate::store::Reader::open(&self.database()).unwrap();
         reader.log(None, 100).unwrap()
     }
 
-    fn overview(&self) -> Overview {
+    pub(super) fn overview(&self) -> Overview {
         let reader = crate::store::Reader::open(&self.database()).unwrap();
         reader.overview().unwrap()
     }
@@ -97,7 +97,7 @@ fn who(name: &str, read_only: bool) -> Who {
     Who::new(Some(name.into()), PeerKind::Command, read_only, |_| None)
 }
 
-fn submission(action: Action) -> Submission {
+pub(super) fn submission(action: Action) -> Submission {
     Submission {
         id: submission_id().unwrap(),
         action,
@@ -228,7 +228,10 @@ fn cancel(filter: &str) -> Action {
     }
 }
 
-async fn confirm(client: &Client, action: Action) -> Result<action::Done, action::Refused> {
+pub(super) async fn confirm(
+    client: &Client,
+    action: Action,
+) -> Result<action::Done, action::Refused> {
     let preview = client.preview(action.clone()).await?;
     client.submit(pinned(action, &preview).unwrap()).await
 }

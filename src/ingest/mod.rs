@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use crate::config::live::{Live, Runtime};
 use crate::event::expr::Engine;
-use crate::event::hook::Mapped;
-use crate::event::{Event, digest};
+use crate::event::hook::{self, Mapped};
+use crate::event::{Event, Origin, digest};
 use crate::queue::mapped;
 use crate::queue::route::{Routing, route};
 use crate::record::ledger::About;
+use crate::record::read;
 use crate::store::{Incoming, Receipt, Route, Store, StoreError};
 
 /// Takes events in: digests, routes by the configuration in force, and stores them. Cheap to clone.
@@ -63,6 +64,38 @@ impl Intake {
         let runtime = Arc::clone(&self.live.borrow());
         let incoming = self.incoming(&runtime, mapped.event, mapped.hold, true);
         Ok(self.store.accept(vec![incoming]).await?.pop())
+    }
+
+    /// What the door says now, by `runtime`, of an event that was held or unrouted when it came: one judgement for both.
+    /// What could not be mapped or read then is tried again; a request's headers are not kept, so that a mapping which
+    /// needs them still fails.
+    pub fn again(&self, runtime: &Runtime, event: Event) -> Incoming {
+        let system = runtime.config.systems.get(&event.source);
+        let hooks = system.and_then(|system| system.hooks.as_ref());
+        if event.kind == hook::UNMAPPED && event.origin == Origin::Hook {
+            let Some(hooks) = hooks else {
+                let reason = "its system has no hooks in the configuration".to_owned();
+                return self.incoming(runtime, event, Some(reason), true);
+            };
+            let none = std::iter::empty::<(&str, &[u8])>();
+            let content = event.content_type.as_deref();
+            let (mapping, source) = (&hooks.mapping, &event.source);
+            let mapped = hook::map(&self.engine, mapping, source, none, content, &event.data);
+            let event = Event {
+                // By the first one it is known, should the vendor send it again.
+                id: event.id,
+                ..mapped.event
+            };
+            return self.incoming(runtime, event, mapped.hold, true);
+        }
+        let unread = system
+            .filter(|_| event.origin == Origin::Poll)
+            .and_then(|system| {
+                let map = read::carried(&system.records, &event.kind)?;
+                read::from_event(&system.records, &map.kind, &event, &self.engine).err()
+            });
+        let hold = unread.map(|error| format!("a listed record could not be read: {error}"));
+        self.incoming(runtime, event, hold, true)
     }
 
     fn incoming(

@@ -8,13 +8,98 @@ use super::json::Node;
 use super::map::{Field, Layout, Part, RecordMap, Source};
 use super::ownership::Entity;
 use super::read::{self, Maps};
+use crate::config::model::Config;
+use crate::event::contract::Fault;
+
+/// Rules whose words name members and quote no value; the others quote what they speak of, with all that is in it.
+const NAMES_ONLY: &[&str] = &[
+    "required",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "dependentRequired",
+];
+
+/// What of one event's data must not be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Veil {
+    /// Sensitive values, as JSON Pointers.
+    places: Vec<String>,
+    /// Some field is sensitive, and where it would be cannot be told: the data is no JSON.
+    all: bool,
+}
+
+impl Veil {
+    /// Hides what is sensitive in `data`, by the configuration; nothing where the event comes from no configured system.
+    pub fn of(config: &Config, source: &str, event_kind: &str, data: &[u8]) -> Self {
+        let Some(system) = config.systems.get(source) else {
+            return Self::default();
+        };
+        let (maps, entities) = (&system.records, &config.entities);
+        match Node::parse(data) {
+            Ok(data) => Self {
+                places: sensitive_places(maps, entities, event_kind, &data),
+                all: false,
+            },
+            Err(_) => Self {
+                places: Vec::new(),
+                all: maps.values().any(|map| {
+                    let entity = entities.get(&map.kind);
+                    map.layout.fields.iter().any(|(name, field)| {
+                        let rule = entity.and_then(|entity| entity.field(name));
+                        field.sensitive || rule.is_some_and(|rule| rule.sensitive)
+                    })
+                }),
+            },
+        }
+    }
+
+    /// Hides what either of two hides: data before and after a change.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.places.extend(other.places);
+        Self {
+            places: self.places,
+            all: self.all || other.all,
+        }
+    }
+
+    /// Whether what stands at a place is not to be seen.
+    pub fn hides(&self, pointer: &str) -> bool {
+        self.all || touches(&self.places, pointer)
+    }
+
+    /// Faults without the values that they quote of hidden places.
+    pub fn faults(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        let veiled = |mut fault: Fault| {
+            let quotes = !NAMES_ONLY.contains(&fault.rule.as_str());
+            if self.all || (quotes && touches(&self.places, &fault.pointer)) {
+                HIDDEN.clone_into(&mut fault.text);
+            }
+            fault
+        };
+        faults.into_iter().map(veiled).collect()
+    }
+
+    /// The data as it may be shown. Without anything to hide the bytes stay as they are.
+    pub fn data(&self, data: &[u8]) -> Vec<u8> {
+        if self.all {
+            return format!("{HIDDEN} ({} bytes, no JSON)", data.len()).into_bytes();
+        }
+        match Node::parse(data) {
+            Ok(node) if !self.places.is_empty() => {
+                hidden(node, &self.places).to_json().into_bytes()
+            }
+            _ => data.to_vec(),
+        }
+    }
+}
 
 /// What is shown in place of a sensitive value.
 pub const HIDDEN: &str = "(hidden)";
 
 /// The places in an event's data that hold sensitive values, as JSON Pointers: by the record maps of the system that it
 /// comes from, and by the entities.
-pub fn sensitive_places(
+fn sensitive_places(
     maps: &Maps,
     entities: &BTreeMap<String, Arc<Entity>>,
     event_kind: &str,
@@ -62,7 +147,7 @@ pub fn sensitive_places(
 }
 
 /// Whether a place is, holds or lies inside one of `places`.
-pub fn touches(places: &[String], pointer: &str) -> bool {
+fn touches(places: &[String], pointer: &str) -> bool {
     let inside = |outer: &str, inner: &str| {
         inner
             .strip_prefix(outer)
@@ -74,7 +159,7 @@ pub fn touches(places: &[String], pointer: &str) -> bool {
 }
 
 /// `data` with every value at `places` hidden; what is not there stays so.
-pub fn hidden(mut data: Node, places: &[String]) -> Node {
+fn hidden(mut data: Node, places: &[String]) -> Node {
     for place in places {
         if data.pointer(place).is_some_and(|node| *node != Node::Null) {
             // The place is there, so that nothing is made on the way.

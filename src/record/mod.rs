@@ -8,6 +8,7 @@ mod compare;
 mod convert;
 pub mod currency;
 pub mod decimal;
+pub mod edit;
 pub mod error;
 mod form;
 pub(crate) mod instant;

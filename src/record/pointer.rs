@@ -107,6 +107,37 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Takes a member out of its object, or an element out of its array; what comes after it moves up. None: the pointer
+    /// leads nowhere, or is the whole.
+    pub fn remove(&mut self, at: &str) -> Option<Self> {
+        let (outer, last) = at.rsplit_once('/')?;
+        let name: String = steps(&format!("/{last}"))?.collect();
+        let mut here = self;
+        for step in steps(outer)? {
+            here = match here {
+                Self::Object(members) => {
+                    let place = members.iter().rposition(|(name, _)| *name == step)?;
+                    members.get_mut(place).map(|(_, member)| member)?
+                }
+                Self::Array(items) => items.get_mut(index(&step)?)?,
+                _ => return None,
+            };
+        }
+        match here {
+            Self::Object(members) => {
+                let place = members.iter().rposition(|(known, _)| *known == name)?;
+                Some(members.remove(place).1)
+            }
+            Self::Array(items) => {
+                let place = index(&name).filter(|place| *place < items.len())?;
+                Some(items.remove(place))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// An array's index: digits without a leading zero (RFC 6901, section 4).
 fn index(step: &str) -> Option<usize> {
     let plain = step == "0" || !step.starts_with('0');
@@ -208,6 +239,49 @@ mod tests {
         deep.set(&"/a".repeat(127), Node::Array(vec![]))
             .expect("deep enough");
         assert!(Node::parse(deep.to_json().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_and_the_rest_stays() {
+        let text = r#"{"a":1,"b":[1,{"c/d":2,"e":3},4],"":5,"b2":null}"#;
+        for (at, taken, left) in [
+            (
+                "/a",
+                Some("1"),
+                r#"{"b":[1,{"c/d":2,"e":3},4],"":5,"b2":null}"#,
+            ),
+            (
+                "/b/0",
+                Some("1"),
+                r#"{"a":1,"b":[{"c/d":2,"e":3},4],"":5,"b2":null}"#,
+            ),
+            (
+                "/b/1/c~1d",
+                Some("2"),
+                r#"{"a":1,"b":[1,{"e":3},4],"":5,"b2":null}"#,
+            ),
+            (
+                "/",
+                Some("5"),
+                r#"{"a":1,"b":[1,{"c/d":2,"e":3},4],"b2":null}"#,
+            ),
+            (
+                "/b2",
+                Some("null"),
+                r#"{"a":1,"b":[1,{"c/d":2,"e":3},4],"":5}"#,
+            ),
+            ("", None, text),
+            ("/b/3", None, text),
+            ("/b/-", None, text),
+            ("/a/x", None, text),
+            ("/z", None, text),
+            ("a", None, text),
+        ] {
+            let mut document = read(text);
+            let got = document.remove(at).map(|node| node.to_json());
+            assert_eq!(got.as_deref(), taken, "{at}");
+            assert_eq!(document.to_json(), left, "{at}");
+        }
     }
 
     proptest! {

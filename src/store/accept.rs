@@ -28,11 +28,14 @@ pub(super) const UNROUTED: i64 = 2;
 /// Held or unrouted once, and given up by a person.
 pub(super) const DISCARDED: i64 = 3;
 
+/// Why an event is unrouted.
+pub(super) const NO_PATH: &str = "no path matches";
+
 /// The group of what came again under a known id or key with other content.
-pub(super) const CAME_AGAIN: &str = "the id or key came again with other content";
+pub const CAME_AGAIN: &str = "the id or key came again with other content";
 
 /// The group of what ends a chain of events that became too long.
-pub(super) const TOO_DEEP: &str = "each caused by the one before, too many in a row";
+pub const TOO_DEEP: &str = "each caused by the one before, too many in a row";
 
 /// What is stored beside the data, as JSON with short names.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -53,14 +56,14 @@ pub(super) struct Meta {
 
 /// An incoming event with all that can be computed off the writer's thread.
 pub(super) struct Prepared {
-    incoming: Incoming,
+    pub(super) incoming: Incoming,
     id_hash: [u8; 16],
     key_hash: Option<[u8; 16]>,
-    meta: String,
+    pub(super) meta: String,
     /// The records it speaks of, each once: type and key as kept.
-    about: Vec<(String, String)>,
+    pub(super) about: Vec<(String, String)>,
     /// The faults as they are kept.
-    faults: String,
+    pub(super) faults: String,
     /// What it says of its lineage.
     said: Said,
 }
@@ -216,7 +219,7 @@ fn accept_one(
         (None, false) => ACCEPTED,
     };
     let reason = match admission {
-        UNROUTED => Some("no path matches"),
+        UNROUTED => Some(NO_PATH),
         _ => hold.as_deref(),
     };
     work.connection
@@ -249,7 +252,12 @@ fn accept_one(
     }
     let told = !prepared.about.is_empty();
     for (ordinal, route) in routes.iter().enumerate() {
-        fan_out(work, DeliveryId::new(id, ordinal as u8), route, told)?;
+        let id = DeliveryId::new(id, ordinal as u8);
+        let blocked = match &route.order_key {
+            Some(key) => super::order::is_taken(work.connection, route.path, key)?,
+            None => false,
+        };
+        fan_out(work, id, route, blocked, told)?;
     }
     Ok(match admission {
         HELD => {
@@ -270,11 +278,14 @@ fn accept_one(
     })
 }
 
-fn fan_out(work: &mut Work<'_>, id: DeliveryId, route: &Route, told: bool) -> Result<(), Fault> {
-    let blocked = match &route.order_key {
-        Some(key) => super::order::is_taken(work.connection, route.path, key)?,
-        None => false,
-    };
+/// One delivery is born. `blocked`: another of its key goes first; `told`: it has records, in whose stories it is told.
+pub(super) fn fan_out(
+    work: &mut Work<'_>,
+    id: DeliveryId,
+    route: &Route,
+    blocked: bool,
+    told: bool,
+) -> Result<(), Fault> {
     let state = if blocked {
         State::Waiting
     } else {
@@ -390,12 +401,15 @@ pub(super) fn event_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<E
 }
 
 /// Which path numbers exist, so that an accept for an unknown one is refused instead of lost.
-pub(super) fn check_paths(work: &Work<'_>, batch: &[Prepared]) -> Result<(), Fault> {
+pub(super) fn check_paths<'p>(
+    work: &Work<'_>,
+    batch: impl IntoIterator<Item = &'p Prepared>,
+) -> Result<(), Fault> {
     let mut exists = work
         .connection
         .prepare_cached("SELECT 1 FROM path WHERE id = ?1")?;
     let mut seen: Vec<PathId> = Vec::new();
-    for route in batch.iter().flat_map(|prepared| &prepared.incoming.routes) {
+    for route in (batch.into_iter()).flat_map(|prepared| &prepared.incoming.routes) {
         if !seen.contains(&route.path) {
             if !exists.exists([route.path.0])? {
                 return Err(Fault::Invalid(format!(

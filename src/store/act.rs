@@ -240,6 +240,12 @@ fn prune_event(work: &mut Work<'_>, event: i64, admission: i64, before: i64) -> 
         .prepare_cached("DELETE FROM event WHERE id = ?1")?
         .execute([event])?;
     work.connection
+        .prepare_cached("DELETE FROM original WHERE event = ?1")?
+        .execute([event])?;
+    work.connection
+        .prepare_cached("DELETE FROM original WHERE event = ?1")?
+        .execute([event])?;
+    work.connection
         .prepare_cached("DELETE FROM event_record WHERE event = ?1")?
         .execute([event])?;
     super::lineage::prune(work.connection, crate::ids::EventId(event))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::model::{Config, Mode};
-use crate::control::action::Done;
+use crate::control::action::{Done, HeldScope};
 use crate::ids::{BatchId, DeliveryId, EventId, PathId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Fence, Request, Settlement};
@@ -22,9 +22,10 @@ use super::filter_sql::Where;
 use super::ledger::{HashKey, Lesson};
 use super::paths::Identity;
 use super::reader::{ReadError, Reader};
+use super::release::Again;
 use super::types::{
-    AdoptPage, BatchOptions, Decided, Health, Incoming, LogEntry, Note, OpenError, Options,
-    Receipt, Started, StoreError, Turn, Want,
+    AdoptPage, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, Note, OpenError, Options,
+    Receipt, Released, Started, StoreError, Turn, Want,
 };
 use super::view::{
     AdoptionRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause, PollRow, RunRow,
@@ -235,6 +236,52 @@ impl Store {
             false,
         )
         .await
+    }
+
+    /// Fans held and unrouted events out that pass the door now, in one transaction with an audit row, and keeps with the
+    /// others what is against them now. What is no longer held, or was edited since it was judged, is left alone: doing it
+    /// twice makes nothing twice. `log` says what was asked for; what came of it is added to it.
+    ///
+    /// # Errors
+    /// As [`Store::accept`].
+    pub async fn release_held(
+        &self,
+        judged: Vec<Judged>,
+        log: LogEntry,
+    ) -> Result<Released, StoreError> {
+        let judged = prepared(judged)?;
+        let run = move |work: &mut Work<'_>| super::release::release(work, &judged, &log);
+        self.submit(run, true, false).await
+    }
+
+    /// Puts edited data into a held or unrouted event and releases it, in one transaction with its audit row. The data as it
+    /// was is kept.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not pass the door, no path wants it, or it moved on meanwhile; else as [`Store::accept`].
+    pub async fn edit_held(&self, judged: Judged, log: LogEntry) -> Result<Released, StoreError> {
+        let judged = prepared(vec![judged])?;
+        let run = move |work: &mut Work<'_>| match &judged[..] {
+            [one] => super::release::edit(work, one, &log),
+            _ => Err(Fault::Invalid("nothing to edit".to_owned())),
+        };
+        self.submit(run, true, false).await
+    }
+
+    /// Gives held and unrouted events of a scope up, the oldest at most `limit` above `after` and up to `up_to`, in one
+    /// transaction with an audit row. Returns how many, and where to go on if there may be more.
+    pub async fn discard_held(
+        &self,
+        scope: HeldScope,
+        (after, up_to): (EventId, EventId),
+        limit: usize,
+        reason: String,
+        log: LogEntry,
+    ) -> Result<(u64, Option<EventId>), StoreError> {
+        let run = move |work: &mut Work<'_>| {
+            super::release::discard(work, &scope, (after, up_to), limit, &reason, &log)
+        };
+        self.call(run).await
     }
 
     /// Settles what ended and claims what is due, in one commit. A settlement without an attempt that carries the fence of a
@@ -728,6 +775,13 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
     }
+}
+
+fn prepared(judged: Vec<Judged>) -> Result<Vec<Again>, StoreError> {
+    (judged.into_iter())
+        .map(Again::new)
+        .collect::<Result<_, _>>()
+        .map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
 fn millis(duration: Duration) -> i64 {

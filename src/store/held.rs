@@ -161,6 +161,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<HeldRow> {
     let key = Key::of(row)?;
     Ok(HeldRow {
         group: key.id(),
+        text: key.text,
         admission: key.admission,
         kind: key.kind,
         source: key.source,
@@ -186,6 +187,52 @@ pub(super) fn events(
     let below = before.map_or(i64::MAX, |id| id.0);
     let sql = format!(
         "SELECT {GROUP}, {ROW} FROM {FROM} WHERE {} AND e.id < {below} ORDER BY e.id DESC LIMIT {limit}",
+        clause.sql
+    );
+    connection
+        .prepare(&sql)?
+        .query_map(params_from_iter(clause.values), row_of)?
+        .collect()
+}
+
+/// How many a scope has up to an event, when the first of them came, and the last of them.
+pub(super) fn extent(
+    connection: &Connection,
+    scope: &HeldScope,
+    up_to: EventId,
+) -> rusqlite::Result<(u64, Option<Timestamp>, Option<EventId>)> {
+    let Some(clause) = Where::of(connection, Some(scope))? else {
+        return Ok((0, None, None));
+    };
+    let sql = format!(
+        "SELECT count(*), min(e.at), max(e.id) FROM {FROM} WHERE {} AND e.id <= {up_to}",
+        clause.sql
+    );
+    connection
+        .prepare(&sql)?
+        .query_row(params_from_iter(clause.values), |row| {
+            let oldest = row.get::<_, Option<i64>>(1)?.map(Timestamp);
+            Ok((
+                row.get(0)?,
+                oldest,
+                row.get::<_, Option<i64>>(2)?.map(EventId),
+            ))
+        })
+}
+
+/// At most `limit` of a scope above the first and up to the second of `between`, the oldest first.
+pub(super) fn chunk(
+    connection: &Connection,
+    scope: &HeldScope,
+    between: (EventId, EventId),
+    limit: usize,
+) -> rusqlite::Result<Vec<HeldRow>> {
+    let Some(clause) = Where::of(connection, Some(scope))? else {
+        return Ok(Vec::new());
+    };
+    let (after, up_to) = between;
+    let sql = format!(
+        "SELECT {GROUP}, {ROW} FROM {FROM} WHERE {} AND e.id > {after} AND e.id <= {up_to} ORDER BY e.id LIMIT {limit}",
         clause.sql
     );
     connection

@@ -20,6 +20,7 @@ mod overview;
 mod paths;
 mod reader;
 mod records;
+mod release;
 mod review;
 mod runs;
 mod schema;
@@ -45,10 +46,11 @@ mod review_tests;
 #[cfg(test)]
 mod tests;
 
+pub use accept::{CAME_AGAIN, TOO_DEEP};
 pub use api::Store;
 pub use lineage::reference;
 pub use reader::{Cursor, ReadError, Reader};
 pub use types::{
-    AdoptPage, AdoptRecord, BatchOptions, Decided, Health, Incoming, LogEntry, MOST_ABOUT, Note,
-    OpenError, Options, Receipt, Route, Started, StoreError, Turn, Want,
+    AdoptPage, AdoptRecord, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, MOST_ABOUT,
+    Note, OpenError, Options, Receipt, Released, Route, Started, StoreError, Turn, Want,
 };

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::work::Work;
-use crate::ids::{DeliveryId, PathId};
+use crate::ids::{DeliveryId, EventId, PathId};
 use crate::queue::model::State;
 
 /// Some delivery of the key is open (not settled, or dead and blocking).
@@ -13,6 +13,20 @@ pub(super) fn is_taken(connection: &Connection, path: PathId, key: &str) -> rusq
             "SELECT 1 FROM delivery WHERE path = ?1 AND order_key = ?2 AND open = 1 LIMIT 1",
         )?
         .exists(params![path.0, key])
+}
+
+/// A delivery of the key whose event came after `event` was delivered.
+pub(super) fn delivered_after(
+    connection: &Connection,
+    path: PathId,
+    key: &str,
+    event: EventId,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM delivery WHERE path = ?1 AND order_key = ?2 AND id > ?3 AND state = 3 AND order_key IS NOT NULL LIMIT 1",
+        )?
+        .exists(params![path.0, key, DeliveryId::new(event, u8::MAX).0])
 }
 
 /// The head of a key: its oldest open delivery.

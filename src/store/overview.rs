@@ -68,6 +68,7 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         paths,
         unrouted: total(Total::Unrouted)?,
         held_events: total(Total::HeldEvents)?,
+        discarded: total(Total::Discarded)?,
         events: total(Total::Events)?,
         worker: worker(connection)?,
         batches: super::batch::running(connection)?,

@@ -24,7 +24,7 @@ use super::view::{
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
-use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, ReviewId, RunId};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, ReviewId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Class, State};
 use crate::record::ledger::Known;
@@ -336,6 +336,41 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<HeldRow>, ReadError> {
         self.snapshot(|connection| super::held::events(connection, scope, before, limit))
+    }
+
+    /// How many held and unrouted events a scope has up to an event, when the first of them came, and the last of them.
+    pub fn held_extent(
+        &self,
+        scope: &HeldScope,
+        up_to: EventId,
+    ) -> Result<(u64, Option<Timestamp>, Option<EventId>), ReadError> {
+        self.snapshot(|connection| super::held::extent(connection, scope, up_to))
+    }
+
+    /// At most `limit` of a scope above the first and up to the second of `between`, the oldest first, each with its event
+    /// (none if that was pruned).
+    pub fn held_chunk(
+        &self,
+        scope: &HeldScope,
+        between: (EventId, EventId),
+        limit: usize,
+    ) -> Result<Vec<(HeldRow, Option<Event>)>, ReadError> {
+        self.snapshot(|connection| {
+            let rows = super::held::chunk(connection, scope, between, limit)?;
+            (rows.into_iter())
+                .map(|row| super::events::event(connection, row.id).map(|event| (row, event)))
+                .collect()
+        })
+    }
+
+    /// Whether a delivery of an event that came after `event` was delivered under the same order key.
+    pub fn delivered_after(
+        &self,
+        path: PathId,
+        key: &str,
+        event: EventId,
+    ) -> Result<bool, ReadError> {
+        self.snapshot(|connection| order::delivered_after(connection, path, key, event))
     }
 
     /// Everything about one held or unrouted event, also after it was released or discarded; none if there is no such event.

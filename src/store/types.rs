@@ -311,3 +311,39 @@ pub struct Decided {
     /// The audit row.
     pub log: LogEntry,
 }
+
+/// A held or unrouted event, judged anew.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// Which.
+    pub event: EventId,
+    /// How often it had been edited when it was read: one that was edited since is left alone.
+    pub edits: u32,
+    /// What the door says of it now, with its data as it was read (or edited).
+    pub incoming: Incoming,
+}
+
+/// What a release did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Events that have their deliveries now.
+    pub events: u64,
+    /// Deliveries made of them.
+    pub deliveries: u64,
+    /// Events that stay held.
+    pub held: u64,
+    /// Events that no path wants.
+    pub unrouted: u64,
+    /// Events that somebody else released, edited or discarded meanwhile.
+    pub moved_on: u64,
+}
+
+impl std::ops::AddAssign for Released {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.deliveries += other.deliveries;
+        self.held += other.held;
+        self.unrouted += other.unrouted;
+        self.moved_on += other.moved_on;
+    }
+}

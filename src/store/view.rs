@@ -268,6 +268,8 @@ pub struct Overview {
     pub unrouted: u64,
     /// Events held at the door.
     pub held_events: u64,
+    /// Held and unrouted events that a person gave up, ever.
+    pub discarded: u64,
     /// Events accepted, ever.
     pub events: u64,
     /// The worker.

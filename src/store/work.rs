@@ -26,6 +26,8 @@ pub(super) enum Total {
     HeldEvents = 102,
     /// Commits.
     Commits = 103,
+    /// Held and unrouted events that a person gave up, ever.
+    Discarded = 104,
 }
 
 /// The writer's memory. Changed only after a commit.

@@ -1,9 +1,12 @@
 //! What makes no sense is refused here, before anything is read or done: the same for previews and submissions.
 
-use super::super::action::{Action, Refused};
+use super::super::action::{Action, DataEdit, HeldScope, Refused};
 use super::{Actions, MAX_NOTE, MAX_PACE, refused, secret};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
+
+/// Held events that are named one by one.
+const MOST_NAMED: usize = 1_000;
 
 impl Actions {
     /// Refuses what makes no sense, before anything is done.
@@ -87,6 +90,25 @@ impl Actions {
                 }
                 Ok(())
             }
+            Action::Release { scope } => names_some(scope),
+            Action::EditHeld { edit, .. } => match edit {
+                DataEdit::Changes(changes) if changes.is_empty() => {
+                    Err(refused("the edit changes nothing"))
+                }
+                DataEdit::Whole(text) if text.is_empty() => {
+                    Err(refused("an event without data is not edited: discard it"))
+                }
+                _ => Ok(()),
+            },
+            Action::DiscardHeld { scope, reason } => {
+                names_some(scope)?;
+                if reason.trim().is_empty() {
+                    return Err(refused(
+                        "say why: the reason is kept with what is discarded",
+                    ));
+                }
+                long(reason)
+            }
             Action::GoLive { path } => self.number(path).map(|_| ()),
             Action::Adopt { .. } => Ok(()),
             Action::EnableHook { system }
@@ -121,6 +143,22 @@ fn not_empty(filter: &Filter) -> Result<(), Refused> {
         ));
     }
     Ok(())
+}
+
+/// An empty scope would be everything.
+fn names_some(scope: &HeldScope) -> Result<(), Refused> {
+    match scope {
+        HeldScope::Events(ids) if ids.is_empty() => Err(refused(
+            "an empty scope means everything, and is refused: name events, a group or a type",
+        )),
+        HeldScope::Events(ids) if ids.len() > MOST_NAMED => Err(refused(format!(
+            "at most {MOST_NAMED} events are named one by one: name a group or a type"
+        ))),
+        HeldScope::Kind(kind) if kind.is_empty() => Err(refused(
+            "an empty type means everything, and is refused: name the type",
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn pins(

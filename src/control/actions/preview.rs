@@ -75,6 +75,9 @@ impl Actions {
                 "copy the database to {}",
                 Visible::of(&file.to_string_lossy())
             ))),
+            Action::Release { scope } => self.preview_release(scope).await,
+            Action::EditHeld { event, edit } => self.preview_edit(event, &edit).await,
+            Action::DiscardHeld { scope, .. } => self.preview_discard(scope).await,
             Action::AdoptHost => self.preview_adoption().await,
             Action::Drain => {
                 let overview = self.overview().await?;

@@ -79,6 +79,8 @@ pub struct HeldRow {
     pub reason: String,
     /// The group that it belongs to.
     pub group: HeldGroupId,
+    /// What is wrong with all of the group.
+    pub text: String,
     /// How often it was edited since it came.
     pub edits: u32,
 }
