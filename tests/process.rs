@@ -1110,6 +1110,74 @@ fn an_adoption_goes_on_after_a_kill_and_done_twice_changes_nothing() {
 }
 
 #[test]
+fn who_owns_a_field_and_why_it_holds_what_it_holds_is_told() {
+    let place = two_shops(4);
+    assert!(place.ok(&["ownership"]).contains("no entity is declared"));
+    let complaint = place.refused(&["ownership", "order"]);
+    assert!(complaint.contains("none is declared"), "{complaint}");
+    place.edit(
+        "[paths.orders]",
+        "[entities.order]\nfields.total = { owner = \"shop\", compare = \"money\" }\n\
+         fields.email = { owner = \"shop\", writers = [\"crm:create_only\"], sensitive = true }\n[paths.orders]",
+    );
+    let table = place.ok(&["ownership", "order"]);
+    let line = |field: &str| {
+        let mut lines = table.lines().filter(|line| line.contains(field));
+        lines.next().unwrap_or_default().to_owned()
+    };
+    for (field, parts) in [
+        ("order.total", ["shop", "money", "written by orders"]),
+        (
+            "order.email (sensitive)",
+            ["crm:create_only", "owner", "written by orders"],
+        ),
+    ] {
+        assert!(
+            parts.iter().all(|part| line(field).contains(part)),
+            "{table}"
+        );
+    }
+    let rows = place.ok(&["ownership", "--json"]);
+    let row: Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&row["field"], &row["sensitive"]),
+        (&"email".into(), &true.into())
+    );
+
+    let _worker = place.worker(&[]);
+    place.ok(&["adopt", "order", "--yes"]);
+    let told = place.ok(&["ownership", "explain", "order", "1", "total"]);
+    for part in [
+        "shop owns it",
+        "crm and shop hold the same",
+        "agreed 1.5",
+        "nowhere yet",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = place.ok(&["ownership", "explain", "order", "1", "email", "--json"]);
+    let json: Value = serde_json::from_str(&told).unwrap();
+    let crm = &json["systems"][0];
+    assert_eq!(
+        (&crm["system"], &crm["role"]),
+        (&"crm".into(), &"create_only".into())
+    );
+    let kept = crm["agreed"]["value"].as_str().unwrap();
+    assert!(
+        kept.starts_with('#') && !told.contains("secret.example"),
+        "{told}"
+    );
+    assert_eq!(json["agree"], true);
+    for (arguments, words) in [
+        (["order", "1", "colour"], "nothing is known of colour"),
+        (["order", "77", "total"], "no order 77 is known"),
+    ] {
+        let complaint = place.refused(&[&["ownership", "explain"], &arguments[..]].concat());
+        assert!(complaint.contains(words), "{complaint}");
+    }
+}
+
+#[test]
 fn a_path_that_was_taken_out_of_the_configuration_is_said_to_be_gone() {
     let place = Place::new();
     place.ok(&["pause", "crm"]);

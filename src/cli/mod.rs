@@ -34,6 +34,7 @@ mod hook;
 mod init;
 mod login;
 mod out;
+mod ownership;
 mod pause;
 mod preset;
 mod probe;
@@ -147,6 +148,7 @@ enum Command {
     Secret(secret::Args),
     Proxy(proxy::Args),
     Story(story::Args),
+    Ownership(ownership::Args),
     Backup(backup::Args),
     AdoptHost(adopt_host::Args),
     Doctor(doctor::Args),
@@ -225,6 +227,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Secret(args)) => secret::run(args, context).await,
         Some(Command::Proxy(args)) => proxy::run(&args, context),
         Some(Command::Story(args)) => story::run(&args, context),
+        Some(Command::Ownership(args)) => ownership::run(&args, context),
         Some(Command::Backup(args)) => backup::run(args, context).await,
         Some(Command::AdoptHost(args)) => adopt_host::run(args, context).await,
         Some(Command::Doctor(args)) => doctor::run(&args, context),

@@ -13,6 +13,7 @@ use super::settings::Settings;
 use super::values::check_member;
 use crate::event::expr::Kind;
 use crate::record::map::{RecordMap, changed};
+use crate::record::read;
 
 /// Keys that only such a path has.
 pub(super) const KEYS: [&str; 6] = ["write", "fields", "set", "needs", "links", "needs_within"];
@@ -203,7 +204,7 @@ pub(super) fn warn_unheld(route: &Route<'_>, events: &[String], systems: &Named<
         let Some(carrier) = carrier else { continue };
         let is_fed = |event: &&String| {
             let polled = changed(&carrier.kind);
-            (carrier.events.iter().chain([&polled])).any(|pattern| overlap(pattern, event))
+            (carrier.events.iter().chain([&polled])).any(|pattern| read::overlap(pattern, event))
         };
         if let Some(event) = events.iter().find(is_fed) {
             route.value.warning(
@@ -233,16 +234,6 @@ pub(super) fn polled(from: &str, source: &str, systems: &Named<System>) -> Vec<S
         .filter(|(kind, _)| kind == source || inside(kind))
         .map(|(kind, _)| changed(kind))
         .collect()
-}
-
-/// Whether an event type exists that both patterns take.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
-    match (one.strip_suffix('*'), other.strip_suffix('*')) {
-        (None, None) => one == other,
-        (Some(prefix), None) => other.starts_with(prefix),
-        (None, Some(prefix)) => one.starts_with(prefix),
-        (Some(one), Some(other)) => one.starts_with(other) || other.starts_with(one),
-    }
 }
 
 /// `systems.crm.records.order`

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entities::{Declared, REST};
-use super::mapping::overlap;
 use super::model::{Job, Lane, Path, System, Write};
 use super::reader::{Section, Value};
 use super::sections::Named;
 use crate::record::ownership::Entity;
+use crate::record::read::overlap;
 use crate::record::written;
 
 /// What the checks look at.

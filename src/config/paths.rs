@@ -11,6 +11,7 @@ use super::sections::Named;
 use super::settings::{Settings, settings};
 use super::values::{DAY, check_name, check_reference, is_private};
 use crate::ids::MAX_FAN_OUT;
+use crate::record::read::overlap;
 
 /// What paths refer to.
 pub(super) struct Surroundings<'s> {
@@ -390,9 +391,8 @@ fn events(
     }) = route
         && !carried.is_empty()
     {
-        let taken = |known: &[String], event: &str| {
-            known.iter().any(|pattern| mapping::overlap(event, pattern))
-        };
+        let taken =
+            |known: &[String], event: &str| known.iter().any(|pattern| overlap(event, pattern));
         for (event, item) in events.iter().zip(value.items().unwrap_or_default()) {
             if !taken(&carried, event) {
                 item.error(

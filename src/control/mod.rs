@@ -5,6 +5,7 @@ pub mod action;
 mod actions;
 mod client;
 mod escalate;
+pub mod explain;
 mod hidden;
 mod offline;
 pub mod presence;

@@ -47,6 +47,16 @@ pub fn carried<'a>(maps: &'a Maps, event_kind: &str) -> Option<&'a RecordMap> {
     best.map(|(_, map)| map)
 }
 
+/// Whether an event type exists that both patterns take.
+pub fn overlap(one: &str, other: &str) -> bool {
+    match (one.strip_suffix('*'), other.strip_suffix('*')) {
+        (None, None) => one == other,
+        (Some(prefix), None) => other.starts_with(prefix),
+        (None, Some(prefix)) => one.starts_with(prefix),
+        (Some(one), Some(other)) => one.starts_with(other) || other.starts_with(one),
+    }
+}
+
 /// The records of type `kind` that an event carries: the one that it is about, or those inside it (`from`); none where
 /// it could carry some and has none.
 pub fn from_event(

@@ -1,5 +1,6 @@
 //! Who may write which field: entities as the configuration declares them, and in this folder's files the rules over them:
-//! who may write (`permit`), which value stands (`decide`), what is only an echo (`echo`). Pure. Called by routing, the
+//! who may write (`permit`), which value stands (`decide`), what is only an echo (`echo`), and the whole as a
+//! table (`matrix`). Pure. Called by routing, the
 //! dispatcher, previews, `ownership` and the console's screens.
 
 use std::collections::BTreeMap;
@@ -10,10 +11,12 @@ use crate::config::model::Compare;
 
 mod decide;
 mod echo;
+mod matrix;
 mod permit;
 
 pub use decide::{Case, Decision, Side, Why, base, decide, is_blank};
 pub use echo::{is_echo, latest};
+pub use matrix::{Row, matrix, row_of};
 pub use permit::{
     LeftOut, Permission, Reason, Role, Stripped, fallback, may_write, needs_theirs, strip,
 };

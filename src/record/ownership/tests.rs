@@ -531,6 +531,65 @@ fn an_echo_is_our_own_word_come_back_to_where_it_came_from() {
     }
 }
 
+/// `field: owner | writers | policy | paths`, of a file that is kept for the configuration's own tests.
+fn table(file: &str) -> Vec<String> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/config/valid")
+        .join(file);
+    let config = crate::config::load(&file).expect("a good file").config;
+    let line = |row: Row| {
+        format!(
+            "{}: {} | {} | {} | {}",
+            row.field,
+            row.owner.as_deref().unwrap_or("nobody"),
+            row.writers.join(", "),
+            row.policy_words().unwrap_or_default(),
+            row.paths()
+        )
+    };
+    matrix(&config).into_iter().map(line).collect()
+}
+
+#[test]
+fn every_field_has_a_row_that_says_which_paths_write_it() {
+    assert_eq!(
+        table("entities.toml"),
+        [
+            "note: crm | shop | newest by 1m | written by deals, back",
+            "status: shop | crm | monotonic: pending < processing < completed | written by deals, back",
+            "total: shop |  | owner | written by deals",
+            "*: shop | crm:create_only | owner | written by deals",
+        ]
+    );
+    assert_eq!(
+        table("entities_doubtful.toml"),
+        [
+            "note: crm |  | owner | left out of deals; held on raw",
+            "status: shop | crm | owner | written by deals, raw",
+            "totl: shop |  | owner | no path carries it",
+            "email: nobody |  |  | left out of deals; held on raw",
+            "total: nobody |  |  | left out of deals; held on raw",
+        ]
+    );
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/config/valid/entities.toml");
+    let config = crate::config::load(&file).expect("a good file").config;
+    let order = &config.entities["order"];
+    let rule = |field: &str| row_of(&config, order, field).map(|row| row.rule());
+    assert_eq!(
+        rule("status").as_deref(),
+        Some(
+            "shop owns it; crm may write it; policy monotonic: pending < processing < completed; \
+             compared by casefold; while shop is down: queue"
+        )
+    );
+    // A field that is not named stands in the row of the rest.
+    assert_eq!(
+        rule("email").as_deref(),
+        Some("shop owns it; crm may write it when the record is made; policy owner; sensitive")
+    );
+}
+
 fn any_rule() -> impl Strategy<Value = OwnedField> {
     let policy = proptest::sample::select(Policy::WORDS).prop_map(|(_, policy)| policy);
     let compare = proptest::option::of(proptest::sample::select(Compare::WORDS))
