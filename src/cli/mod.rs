@@ -33,6 +33,7 @@ mod hidden;
 mod hook;
 mod init;
 mod login;
+mod notes;
 mod out;
 mod ownership;
 mod pause;
@@ -51,6 +52,7 @@ mod show;
 mod status;
 mod story;
 mod tail;
+mod trace;
 mod try_path;
 mod verify;
 mod worker;
@@ -149,6 +151,8 @@ enum Command {
     Proxy(proxy::Args),
     Story(story::Args),
     Ownership(ownership::Args),
+    Trace(trace::Args),
+    Notes(notes::Args),
     Backup(backup::Args),
     AdoptHost(adopt_host::Args),
     Doctor(doctor::Args),
@@ -228,6 +232,8 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Proxy(args)) => proxy::run(&args, context),
         Some(Command::Story(args)) => story::run(&args, context),
         Some(Command::Ownership(args)) => ownership::run(&args, context),
+        Some(Command::Trace(args)) => trace::run(&args, context),
+        Some(Command::Notes(args)) => notes::run(&args, context),
         Some(Command::Backup(args)) => backup::run(args, context).await,
         Some(Command::AdoptHost(args)) => adopt_host::run(args, context).await,
         Some(Command::Doctor(args)) => doctor::run(&args, context),

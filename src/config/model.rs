@@ -231,6 +231,13 @@ impl System {
         }
     }
 
+    /// Whether a preset describes it as a known vendor's API; `rest` is any API, one's own too.
+    pub fn is_vendor(&self) -> bool {
+        self.preset
+            .as_deref()
+            .is_some_and(|preset| preset != "rest")
+    }
+
     /// Whether its events are believed only when they are signed: whoever reaches `POST /events` cannot send them.
     pub fn signs(&self) -> bool {
         self.hooks.is_some() && !self.accepts_events

@@ -15,7 +15,7 @@ use crate::config::live::Runtime;
 use crate::event::{Event, Origin};
 use crate::ids::PathId;
 use crate::store::view::{Breaker, DeadGroup, DeliveryDetail, Overview, PathRow};
-use crate::store::{Incoming, Route};
+use crate::store::{Incoming, Route, reference};
 use crate::time::{Timestamp, short};
 use crate::visible::{Visible, line};
 
@@ -46,6 +46,8 @@ pub(super) struct Message {
     pub channel: String,
     pub lines: Vec<String>,
     page: PathId,
+    /// How the event that it is about is referred to.
+    cause: Option<String>,
 }
 
 /// Composes the message; refused if the path has nowhere to escalate to.
@@ -117,6 +119,10 @@ pub(super) fn compose(facts: &Facts<'_>) -> Result<Message, Refused> {
         channel: channel.clone(),
         lines,
         page,
+        cause: facts.delivery.map(|detail| {
+            let row = &detail.row;
+            reference(row.id.event(), &row.source, &row.event_id)
+        }),
     })
 }
 
@@ -240,7 +246,9 @@ impl Message {
                 content_type: Some("application/json".to_owned()),
                 idempotency_key: Some(submission.to_owned()),
                 schema_version: None,
-                extensions: Vec::new(),
+                extensions: (self.cause.iter())
+                    .map(|cause| ("causationid".to_owned(), cause.clone()))
+                    .collect(),
                 data: Bytes::from(data),
                 origin: Origin::Internal,
             },

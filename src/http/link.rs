@@ -1,17 +1,23 @@
-//! `Link` headers (RFC 8288): where a listing says that it goes on. Pure; listings and reconciliation read it.
+//! `Link` headers (RFC 8288): where a listing says that it goes on, where a deprecation is explained. Pure; listings,
+//! reconciliation and the look at answers read it.
 
 use reqwest::header::HeaderMap;
 
 /// The target of the first link whose relation is `next`, as it is written: relative ones are relative to the request's URL.
 pub fn next(headers: &HeaderMap) -> Option<&str> {
+    related(headers, "next")
+}
+
+/// The target of the first link of this relation, as it is written.
+pub fn related<'a>(headers: &'a HeaderMap, relation: &str) -> Option<&'a str> {
     headers
         .get_all("link")
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .find_map(in_value)
+        .find_map(|value| in_value(value, relation))
 }
 
-fn in_value(value: &str) -> Option<&str> {
+fn in_value<'a>(value: &'a str, relation: &str) -> Option<&'a str> {
     let mut rest = value;
     loop {
         let (_, after) = rest.split_once('<')?;
@@ -19,7 +25,7 @@ fn in_value(value: &str) -> Option<&str> {
         let (mut parameters, more) = cut(after, ',');
         while !parameters.is_empty() {
             let (parameter, others) = cut(parameters, ';');
-            if is_next(parameter) {
+            if is_of(parameter, relation) {
                 return Some(target);
             }
             parameters = others;
@@ -42,7 +48,7 @@ fn cut(text: &str, at: char) -> (&str, &str) {
 }
 
 /// `rel` may hold several relations, separated by blanks; neither name nor relation minds case.
-fn is_next(parameter: &str) -> bool {
+fn is_of(parameter: &str, wanted: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else {
         return false;
     };
@@ -51,7 +57,7 @@ fn is_next(parameter: &str) -> bool {
             .trim()
             .trim_matches('"')
             .split_ascii_whitespace()
-            .any(|relation| relation.eq_ignore_ascii_case("next"))
+            .any(|relation| relation.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

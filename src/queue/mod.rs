@@ -1,5 +1,6 @@
 //! The durable queue: pure policy, the dispatch loop that applies it, and replay.
 
+pub mod answers;
 pub mod breaker;
 pub mod budget;
 pub mod classify;
@@ -9,6 +10,7 @@ pub mod filter;
 pub mod fingerprint;
 pub mod mapped;
 pub mod model;
+pub mod passed_on;
 pub mod render;
 pub mod replay;
 pub mod route;

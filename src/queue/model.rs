@@ -150,6 +150,8 @@ pub struct Claimed {
     pub batch: Option<BatchId>,
     /// The event.
     pub event: std::sync::Arc<crate::event::Event>,
+    /// What the event belongs together with, as it said or inherited; none where it begins a chain or is alone.
+    pub correlation: Option<String>,
     /// The request frozen at an earlier attempt of this generation, if the path renders one.
     pub frozen: Option<Request>,
     /// The idempotency key used before (an earlier generation), for comparison with today's rendering.

@@ -66,7 +66,7 @@ pub fn render(
         None if sends_no_body(template) => bytes::Bytes::new(),
         None => event.data.clone(),
     };
-    let mut headers = Vec::with_capacity(template.headers.len() + 2);
+    let mut headers = Vec::with_capacity(template.headers.len() + 1);
     for (name, value) in &template.headers {
         let value = fill(&format!("header {name}"), value)?;
         headers.push((name.to_ascii_lowercase(), value));
@@ -79,15 +79,6 @@ pub fn render(
             "content-type".to_owned(),
             kind.unwrap_or("application/json").to_owned(),
         ));
-    }
-    // W3C trace context: the receiver's trace goes on where the sender's began.
-    if let Some(parent) = event.extension("traceparent")
-        && !has(&headers, "traceparent")
-        && parent
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    {
-        headers.push(("traceparent".to_owned(), parent.to_owned()));
     }
     Ok(Request {
         method: template.method.clone(),
@@ -186,21 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_goes_on_and_a_get_has_no_body() {
-        let mut event = testing::event(1);
-        event.extensions = vec![(
-            "traceparent".to_owned(),
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
-        )];
+    fn a_get_has_no_body() {
+        let event = testing::event(1);
         let mut path = testing::path("crm");
         path.request.method = "GET".to_owned();
         let request = render(&path, Some(&base()), &event, &Engine::new()).expect("rendered");
         assert!(request.body.is_empty());
         assert_eq!(header(&request, "content-type"), None);
-        assert!(header(&request, "traceparent").is_some());
-        event.extensions[0].1 = "x\r\nevil: 1".to_owned();
-        let request = render(&path, Some(&base()), &event, &Engine::new()).expect("rendered");
-        assert_eq!(header(&request, "traceparent"), None);
     }
 
     proptest! {

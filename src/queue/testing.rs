@@ -90,6 +90,7 @@ pub fn claimed(n: i64) -> Claimed {
         suspect: false,
         batch: None,
         event: Arc::new(event(n)),
+        correlation: None,
         frozen: None,
         last_key: None,
         last_class: None,

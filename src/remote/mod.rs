@@ -26,7 +26,7 @@ use crate::http::Outbound;
 use crate::http::reply::Reply;
 use crate::queue::classify::Judged;
 use crate::queue::model::{Class, Request, Step};
-use crate::queue::render;
+use crate::queue::{passed_on, render};
 use crate::record::RecordError;
 use crate::record::map::{RecordMap, Shape};
 use crate::record::mask;
@@ -109,6 +109,8 @@ pub struct Manner<'a> {
     pub cap: Duration,
     /// (event source, event id, path): writes carry an idempotency key made of these and of the request. None: no key.
     pub keyed: Option<[&'a str; 3]>,
+    /// A system, and headers that requests to it carry where they have none of that name.
+    pub passed_on: Option<(&'a str, &'a [(String, String)])>,
     /// A token of a system's budget that was taken before.
     pub prepaid: Option<&'a Prepaid>,
 }
@@ -121,6 +123,7 @@ impl Default for Manner<'_> {
             classes: &[],
             cap: Duration::from_secs(3600),
             keyed: None,
+            passed_on: None,
             prepaid: None,
         }
     }
@@ -282,6 +285,11 @@ impl Remote {
         let shape = shape_of(map, verb)?;
         let base = self.base(&map.system)?;
         let mut request = shape::request(&base, map, shape, filling, &self.engine)?;
+        if let Some((system, headers)) = manner.passed_on
+            && system == map.system
+        {
+            passed_on::add(&mut request.headers, headers.to_vec());
+        }
         if verb.writes()
             && let Some([source, id, path]) = manner.keyed
         {

@@ -29,7 +29,7 @@ use super::types::{
 };
 use super::view::{
     AdoptionRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause, PollRow, RunRow,
-    SenderRow,
+    SenderRow, ShapeRow,
 };
 use super::work::Work;
 use super::writer::{Call, Fault, Job, Shared, Writer};
@@ -559,6 +559,22 @@ impl Store {
     /// Keeps a note, or counts it once more; what is news is told in the log too.
     pub async fn note(&self, note: Note) -> Result<(), StoreError> {
         self.call(move |work| super::notes::note(work, &note)).await
+    }
+
+    /// Keeps what is remembered of the answers to one step of a path, in place of what was.
+    pub async fn keep_shape(
+        &self,
+        path: PathId,
+        step: String,
+        rows: Vec<ShapeRow>,
+    ) -> Result<(), StoreError> {
+        self.call(move |work| super::shapes::keep(work, path, &step, &rows))
+            .await
+    }
+
+    /// What is remembered of the answers of receivers, by path and step.
+    pub async fn shapes(&self) -> Result<Vec<(PathId, String, ShapeRow)>, StoreError> {
+        self.read(Reader::shapes).await
     }
 
     /// Answer of an action submitted before under this id, so that repeating is safe.

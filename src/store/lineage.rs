@@ -31,11 +31,7 @@ const TAG: usize = 8;
 
 /// How an event is referred to in the requests that deliver it: whoever answers with an event of its own can copy this into
 /// `causationid`. The number alone might be another midwatch's; the digits are of the hash of source and id.
-pub fn reference(id: EventId, event: &Event) -> String {
-    tagged(id, &event.source, &event.id)
-}
-
-fn tagged(id: EventId, source: &str, event_id: &str) -> String {
+pub fn reference(id: EventId, source: &str, event_id: &str) -> String {
     let tag = hex::encode(&id_hash(source, event_id)[..TAG / 2]);
     format!("{OURS}{id}.{tag}")
 }
@@ -141,7 +137,7 @@ fn named(work: &Work<'_>, said: &Said) -> rusqlite::Result<Option<EventId>> {
             .prepare_cached("SELECT source, event_id FROM event WHERE id = ?1")?
             .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        if found.is_some_and(|(source, event)| tagged(*id, &source, &event) == *text) {
+        if found.is_some_and(|(source, event)| reference(*id, &source, &event) == *text) {
             return Ok(Some(*id));
         }
     }
@@ -237,6 +233,18 @@ fn cause_of(connection: &Connection, event: EventId) -> rusqlite::Result<Option<
         .query_row([event.0], |row| row.get(0))
         .optional()?;
     Ok(cause.flatten().map(EventId))
+}
+
+/// What an event belongs together with.
+pub(super) fn correlation(
+    connection: &Connection,
+    event: EventId,
+) -> rusqlite::Result<Option<String>> {
+    let found: Option<Option<String>> = connection
+        .prepare_cached("SELECT correlation FROM lineage WHERE event = ?1")?
+        .query_row([event.0], |row| row.get(0))
+        .optional()?;
+    Ok(found.flatten())
 }
 
 /// Lets the lineage of an event go that was just removed. While something that it caused is there, its row stays, so that

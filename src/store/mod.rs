@@ -25,6 +25,7 @@ mod review;
 mod runs;
 mod schema;
 mod senders;
+mod shapes;
 mod stats;
 mod story;
 mod turn;

@@ -20,7 +20,8 @@ use super::types::{Health, OpenError};
 use super::view::{
     AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
     EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, Overview,
-    PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, Slot, Story, Trace, WorkerRow,
+    PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, ShapeRow, Slot, Story, Trace,
+    WorkerRow,
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
@@ -496,6 +497,11 @@ impl Reader {
     /// What was noticed about the systems, the one noticed last first.
     pub fn notes(&self, filter: &NoteFilter, limit: usize) -> Result<Vec<NoteRow>, ReadError> {
         self.snapshot(|connection| super::notes::notes(connection, filter, limit))
+    }
+
+    /// What is remembered of the answers of receivers, by path and step.
+    pub fn shapes(&self) -> Result<Vec<(PathId, String, ShapeRow)>, ReadError> {
+        self.snapshot(super::shapes::all)
     }
 
     /// How far the polling of each record type has come, by system and type.

@@ -397,6 +397,7 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
                         suspect: row.get::<_, i64>(6)? >= SUSPECT_AFTER,
                         batch: row.get::<_, Option<i64>>(7)?.map(BatchId),
                         event: Arc::clone(&placeholder),
+                        correlation: None,
                         frozen: None,
                         last_key: None,
                         last_class: row.get::<_, Option<i64>>(8)?.and_then(Class::from_code),
@@ -423,6 +424,7 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
         };
         events.insert(id, Arc::clone(&event));
         claim.event = event;
+        claim.correlation = super::lineage::correlation(work.connection, id)?;
         if claim.fence.attempt > 1 || claim.fence.generation > 1 {
             recall(work, &mut claim)?;
         }

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 pub use held::{Admission, HeldDetail, HeldEdit, HeldGroup, HeldRow};
 pub use lineage::{MOST_TRACED, Trace, TraceDelivery, TraceEvent, TraceNode};
-pub use notes::{NoteFilter, NoteKind, NoteRow};
+pub use notes::{NoteFilter, NoteKind, NoteRow, ShapeRow};
 pub use records::{
     AdoptDifference, AdoptionRow, HoldingRow, Matched, NeedRow, PollRow, RecordRow, SenderRow,
     Shadowed, Story, StoryLine,

@@ -39,6 +39,13 @@ pub struct Seen {
     pub url: String,
     pub key: String,
     pub body: String,
+    pub headers: hyper::HeaderMap,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// What a receiver does with a request.
@@ -162,6 +169,7 @@ async fn answer(
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
         .to_owned();
+    let headers = request.headers().clone();
     let body = request
         .into_body()
         .collect()
@@ -173,6 +181,7 @@ async fn answer(
         url,
         key,
         body: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        headers,
     };
     let answer = {
         inner.seen.lock().expect("lock").push(seen.clone());
@@ -331,6 +340,41 @@ impl Bed {
             other => panic!("{other:?}"),
         };
         receipts.into_iter().map(first).collect()
+    }
+
+    /// Accepts one event of a source, with extensions.
+    pub async fn accept_as(&self, source: &str, id: &str, said: &[(&str, String)]) -> Receipt {
+        let event = Event {
+            source: source.to_owned(),
+            id: id.to_owned(),
+            kind: "order.updated".to_owned(),
+            subject: None,
+            time: None,
+            content_type: Some("application/json".to_owned()),
+            idempotency_key: None,
+            schema_version: None,
+            extensions: (said.iter())
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            data: "{}".into(),
+            origin: Origin::Http,
+        };
+        let runtime = Arc::clone(&self.live.borrow());
+        let Routing::Routes(routes) = route(&runtime, &self.engine, &event) else {
+            panic!("held at the door");
+        };
+        let incoming = Incoming {
+            event,
+            routes,
+            hold: None,
+            faults: Vec::new(),
+            group: None,
+            hold_on_conflict: false,
+            digest: [0; 16],
+            about: Vec::new(),
+        };
+        let mut receipts = self.store.accept(vec![incoming]).await.expect("accepted");
+        receipts.remove(0)
     }
 
     pub async fn accept(&self, subject: &str, data: &str) -> DeliveryId {

@@ -3,6 +3,7 @@
 mod bed;
 mod crm;
 mod doubt;
+mod lineage;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
+use super::observe::Observer;
 use super::records::Records;
 use super::upsert::{self, Made, Outcome};
 use crate::config::live::Runtime;
-use crate::config::model::{Lane, Path};
+use crate::config::model::{Lane, Path, System};
 use crate::event::expr::Engine;
 use crate::http::{Outbound, Target};
 use crate::ids::PathId;
@@ -18,6 +19,7 @@ use crate::queue::classify::{Judged, classify};
 use crate::queue::decide::Ended;
 use crate::queue::mapped::Ends;
 use crate::queue::model::{Answer, Claimed, Class, Next, Request};
+use crate::queue::passed_on;
 use crate::queue::render::render;
 use crate::queue::schedule;
 use crate::remote::Remote;
@@ -41,6 +43,8 @@ pub(super) struct Plan {
     pub(super) ends: Option<Ends>,
     /// Hash of the configuration.
     pub(super) config: i64,
+    /// The receiver is a vendor that a preset describes.
+    pub(super) vendor: bool,
 }
 
 impl Plan {
@@ -55,6 +59,7 @@ impl Plan {
                 base: system.and_then(|system| Url::parse(system.url.as_deref()?).ok()),
                 ends: Ends::of(config, path),
                 config: config.hash,
+                vendor: system.is_some_and(System::is_vendor),
             }))
         };
         config.paths.iter().filter_map(plan).collect()
@@ -104,7 +109,7 @@ impl Plan {
 }
 
 /// What all attempts share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) clock: Clock,
@@ -112,6 +117,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) remote: Remote,
     pub(super) records: Records,
+    pub(super) observer: Observer,
     /// Until then, what an earlier worker sent may still be under way: it is not in `records`, which is of this one.
     pub(super) inherited: Option<Instant>,
 }
@@ -224,6 +230,14 @@ pub(super) async fn run(
             new = %Visible::of(&request.key),
             "today's bytes differ from those sent before, so the key is another");
     }
+    let mut request = request.into_owned();
+    if path.lane == Lane::Work {
+        // Not kept with the request: they are of this attempt, and change nothing of what is delivered.
+        passed_on::add(
+            &mut request.headers,
+            passed_on::headers(&claimed, plan.vendor),
+        );
+    }
     let result = shared
         .outbound
         .send(
@@ -239,19 +253,18 @@ pub(super) async fn run(
         path.retry_after_cap,
         shared.clock.now(),
     );
+    if let Ok(reply) = &result
+        && judged.class == Class::Delivered
+    {
+        let (step, now) = (&path.request.method, shared.clock.now());
+        (shared.observer).look(&plan, step, claimed.delivery, reply, now);
+    }
     let answer = match &result {
         Ok(reply) if judged.class != Class::Delivered => reply.keep(KEPT_FAILED),
         Ok(reply) if !reply.body.is_empty() => reply.keep(KEPT_DELIVERED),
         Ok(_) | Err(_) => Answer::default(),
     };
-    let (target, key) = match request {
-        Cow::Owned(request) => ((request.method, request.url), request.key),
-        Cow::Borrowed(request) => (
-            (request.method.clone(), request.url.clone()),
-            request.key.clone(),
-        ),
-    };
-    ended(judged, target, key, answer)
+    ended(judged, (request.method, request.url), request.key, answer)
 }
 
 /// The end of a mapped attempt, in the words of the queue.

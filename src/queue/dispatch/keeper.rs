@@ -7,8 +7,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::ids::PathId;
 use crate::queue::breaker::{Change, Notice};
-use crate::store::view::{Breaker, Pause};
-use crate::store::{LogEntry, Store, StoreError};
+use crate::store::view::{Breaker, Pause, ShapeRow};
+use crate::store::{LogEntry, Note, Store, StoreError};
 use crate::time::Timestamp;
 use crate::visible::Visible;
 
@@ -19,6 +19,10 @@ pub(super) enum Errand {
     Keep(PathId, Notice),
     /// The clock was set back; see `Store::hasten`.
     Hasten(PathId, Timestamp, Duration),
+    /// Something new was seen in an answer.
+    Note(Note),
+    /// What is remembered of the answers to a step of a path.
+    Shape(PathId, String, Vec<ShapeRow>),
     /// Read a path's pause, breaker and mode as stored; the number comes back with them.
     Read(PathId, u64),
 }
@@ -48,6 +52,10 @@ pub(super) async fn run(
                 Errand::Keep(path, notice) => keep(&store, *path, notice).await,
                 Errand::Hasten(path, beyond, by) => {
                     store.hasten(*path, *beyond, *by).await.map(drop)
+                }
+                Errand::Note(note) => store.note(note.clone()).await,
+                Errand::Shape(path, step, rows) => {
+                    store.keep_shape(*path, step.clone(), rows.clone()).await
                 }
                 Errand::Read(path, version) => {
                     if let Some(row) = read(&store, *path, *version).await {

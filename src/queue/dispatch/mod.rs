@@ -8,6 +8,7 @@ mod attempt;
 mod flight;
 mod keeper;
 mod line;
+mod observe;
 mod records;
 mod turns;
 mod upsert;
@@ -25,6 +26,7 @@ use self::attempt::{End, Plan, Shared};
 use self::flight::Flying;
 use self::keeper::{Errand, Stored};
 use self::line::{Hint, Line};
+use self::observe::Observer;
 use self::records::{Records, SETTLE};
 use self::turns::InTurn;
 use crate::config::live::Live;
@@ -38,6 +40,7 @@ use crate::queue::model::{Claimed, Settlement};
 use crate::remote::Remote;
 use crate::store::{Started, Store};
 use crate::time::Timestamp;
+use crate::visible::Visible;
 
 /// Attempts of pages under way at once: slots of their own, so that a page passes when work is stuck.
 const PAGE_SLOTS: usize = 8;
@@ -114,7 +117,16 @@ fn spawn_with(
         drained,
     };
     tokio::spawn(async move {
+        match dispatcher.shared.store.shapes().await {
+            Ok(rows) => dispatcher.shared.observer.remember(rows),
+            Err(error) => {
+                tracing::warn!(error = %Visible::of(&error.to_string()), "what is remembered of answers could not be read; it begins anew");
+            }
+        }
+        let shared = Arc::clone(&dispatcher.shared);
         dispatcher.run(&stop, &wake, paths, stored_inbox).await;
+        shared.observer.flush();
+        drop(shared);
         // The dispatcher, and with it the keeper's inbox, is gone: the keeper ends when it has stored what is left.
         let _ = tokio::time::timeout(STORE_PAUSE * 2, keeper).await;
         let _ = done.send(true);
@@ -229,6 +241,7 @@ impl Dispatcher {
                 outbound,
                 engine,
                 records: Records::default(),
+                observer: Observer::new(errands.clone()),
                 inherited,
             }),
             live,

@@ -15,6 +15,7 @@ use super::records::{Held, Place};
 use crate::queue::classify::Judged;
 use crate::queue::mapped::{Carried, Ends, Outdated};
 use crate::queue::model::{Answer, Claimed, Class, Next, Request, Step};
+use crate::queue::passed_on;
 use crate::record::ledger::{About, Known, Learned};
 use crate::record::map::RecordMap;
 use crate::record::shape::Filling;
@@ -140,12 +141,14 @@ pub(super) async fn run(
     // With less patience than the next token takes, an attempt of two requests would never come to its second.
     let patience = path.timeout.max(budget.pace() * 2);
     let prepaid = Prepaid::new(&path.to, budget);
+    let passed_on = passed_on::headers(claimed, plan.vendor);
     let manner = Manner {
         timeout: path.timeout,
         patience,
         classes: &path.classes,
         cap: path.retry_after_cap,
         keyed: Some([&event.source, &event.id, &path.name]),
+        passed_on: Some((&path.to, &passed_on)),
         prepaid: Some(&prepaid),
     };
     let mut upsert = Upsert {
@@ -374,6 +377,11 @@ impl<'a> Upsert<'a> {
                 ..asked.judged
             })
             .into());
+        }
+        if let Some(reply) = asked.reply.as_ref().filter(|_| ours) {
+            let step = format!("{} {}", verb.words(), map.kind);
+            let (delivery, now) = (self.claimed.delivery, self.shared.clock.now());
+            (self.shared.observer).look(self.plan, &step, delivery, reply, now);
         }
         Ok(asked)
     }

@@ -90,7 +90,7 @@ async fn a_cause_is_found_by_its_id_in_any_source_or_by_our_own_reference() {
         1,
         "an event that belongs to nothing leaves no row"
     );
-    let ours = |id, event: &Incoming| reference(id, &event.event);
+    let ours = |id, event: &Incoming| reference(id, &event.event.source, &event.event.id);
     let by_shop = ours(shop, &of(&bed, "shop", "e1", &[]));
     let by_stranger = ours(stranger, &of(&bed, "erp", "e7", &[]));
     let elsewhere = ours(shop, &of(&bed, "shop", "another", &[]));

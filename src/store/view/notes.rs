@@ -94,6 +94,19 @@ pub struct NoteRow {
     pub delivery: Option<DeliveryId>,
 }
 
+/// What is remembered of one field in the answers to one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShapeRow {
+    /// Where, as a JSON pointer, with `*` for any item.
+    pub pointer: String,
+    /// Its JSON types.
+    pub kind: String,
+    /// How many answers had it.
+    pub seen: u64,
+    /// How many could have had it since it was first seen.
+    pub total: u64,
+}
+
 /// Which notes are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NoteFilter {
