@@ -23,12 +23,10 @@ impl Walk<'_> {
         );
         yes &= self.unique(writer, facts, reader, most);
         let read = self.items(reader);
-        yes &= self.item_content(writer, reader, &written, &read, most, false);
+        yes &= self.item_content(writer, &written, &read, most, false);
         if self.docs.keyword(reader, "unevaluatedItems").is_some() {
             yes &= match self.unevaluated_items(reader) {
-                Some((read, false)) => {
-                    self.item_content(writer, reader, &written, &read, most, true)
-                }
+                Some((read, false)) => self.item_content(writer, &written, &read, most, true),
                 Some((read, true)) if read.rest.is_some_and(|rest| self.is_trivial(rest)) => true,
                 _ => self.undecided(
                     writer,
@@ -73,7 +71,6 @@ impl Walk<'_> {
     fn item_content(
         &mut self,
         writer: &All,
-        reader: NodeId,
         written: &[Items],
         read: &Items,
         most: Option<u64>,
@@ -88,11 +85,8 @@ impl Walk<'_> {
         let longest = longest.max(read.first.len());
         let reached = |index: usize| most.is_none_or(|most| (index as u64) < most);
         for index in 0..longest {
-            if !reached(index) {
-                break;
-            }
             if !self.spend(1) {
-                return self.undecided(writer, reader, "the schemas are too large to compare");
+                return false;
             }
             let Some(wanted) = read.at(index).filter(|node| !self.is_trivial(*node)) else {
                 continue;
@@ -100,6 +94,13 @@ impl Walk<'_> {
             let has: Vec<_> = written.iter().filter_map(|items| items.at(index)).collect();
             let is_written = written.iter().any(|items| items.first.len() > index);
             let is_read = read.first.len() > index;
+            if !reached(index) {
+                if is_read && !is_written {
+                    let words = format!("item {index}: {} accepts it now", self.names[1]);
+                    self.record(Rule::ItemAddedToClosed, true, writer, wanted, "", words);
+                }
+                continue;
+            }
             self.steps.push(Step::Index(index));
             yes &= match (is_written, is_read) {
                 (true, true) => self.contained(&All::of(has), wanted),

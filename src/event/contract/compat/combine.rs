@@ -53,10 +53,14 @@ impl Walk<'_> {
             return self.contained(writer, *only);
         }
         let mut fits_some = false;
-        // The one that is written the same is the likeliest.
+        // The one in the same place is the likeliest.
         let mut order: Vec<NodeId> = branches.to_vec();
-        let nodes = writer.nodes.clone();
-        order.sort_by_cached_key(|branch| !nodes.iter().any(|node| self.equal(*node, *branch)));
+        let place = writer
+            .main
+            .and_then(|main| self.docs.pointer(main).rsplit('/').next()?.parse().ok());
+        if let Some(place) = place.filter(|place| *place < order.len()) {
+            order.swap(0, place);
+        }
         for branch in order {
             if !self.attempt(|walk| walk.contained(writer, branch)) {
                 continue;
@@ -71,7 +75,7 @@ impl Walk<'_> {
             }
         }
         if self.exhausted {
-            return self.undecided(writer, reader, "the schemas are too large to compare");
+            return false;
         }
         if facts.types.count() > 1 {
             let mut yes = true;
@@ -119,13 +123,7 @@ impl Walk<'_> {
         if let [only] = near.as_slice() {
             return self.contained(writer, *only);
         }
-        let chosen = writer.main.is_some_and(|main| {
-            let pointer = self.docs.pointer(main);
-            let mut parts = pointer.rsplit('/').skip(1);
-            parts
-                .next()
-                .is_some_and(|key| key == "anyOf" || key == "oneOf")
-        });
+        let chosen = self.is_chosen(writer);
         let rule = match (
             near.is_empty(),
             chosen || self.is_part_of_more(writer, facts),
@@ -141,6 +139,16 @@ impl Walk<'_> {
             self.names[0]
         );
         self.report(rule, writer, reader, key, words)
+    }
+
+    /// Whether what is pointed at is one alternative of several.
+    pub(super) fn is_chosen(&self, writer: &All) -> bool {
+        writer.main.is_some_and(|main| {
+            let mut parts = self.docs.pointer(main).rsplit('/').skip(1);
+            parts
+                .next()
+                .is_some_and(|key| key == "anyOf" || key == "oneOf")
+        })
     }
 
     /// Whether the parts, of all kinds, let through more than the kinds at hand.

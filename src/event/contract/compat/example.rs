@@ -20,10 +20,10 @@ const MOST_CANDIDATES: usize = 160;
 const DEEPEST: usize = 6;
 
 /// How much may be looked at for one finding, in subschemas.
-const MOST_WORK: u32 = 20_000;
+const MOST_WORK: u32 = 2_000;
 
-/// How many findings get a search of their own.
-const MOST_SEARCHES: usize = 60;
+/// How much may be looked at for all findings, in subschemas and in parts that validators go through.
+const MOST_WORK_OF_ALL: usize = 400_000;
 
 /// The longest string or array that is made.
 const LONGEST: u64 = 300;
@@ -33,7 +33,7 @@ pub(super) struct Search<'w, 'a> {
     walk: &'w mut Walk<'a>,
     writer: &'w Schema,
     reader: &'w Schema,
-    searches: usize,
+    left: usize,
 }
 
 impl<'w, 'a> Search<'w, 'a> {
@@ -42,17 +42,23 @@ impl<'w, 'a> Search<'w, 'a> {
             walk,
             writer,
             reader,
-            searches: 0,
+            left: MOST_WORK_OF_ALL,
         }
     }
 
     /// An instance that the writer accepts and the reader refuses.
     pub(super) fn find(&mut self, finding: &Raw<'a>) -> Option<Value> {
-        self.searches += 1;
-        if self.searches > MOST_SEARCHES {
+        if self.left == 0 {
             return None;
         }
         self.walk.refresh(MOST_WORK);
+        let found = self.around(finding);
+        let worked = MOST_WORK - self.walk.left();
+        self.left = self.left.saturating_sub(worked as usize * 20);
+        found
+    }
+
+    fn around(&mut self, finding: &Raw<'a>) -> Option<Value> {
         let root = self.walk.docs.root(Side::Writer);
         let whole = All::of(vec![root]);
         let mut values = Vec::new();
@@ -69,10 +75,29 @@ impl<'w, 'a> Search<'w, 'a> {
         self.shortest(anything)
     }
 
-    fn shortest(&self, candidates: Vec<Value>) -> Option<Value> {
-        let breaks = |value: &Value| self.writer.accepts(value) && !self.reader.accepts(value);
-        let found = candidates.into_iter().filter(breaks);
-        found.min_by_key(|value| value.to_string().len())
+    /// The first counterexample, or a shorter one soon after it.
+    fn shortest(&mut self, candidates: Vec<Value>) -> Option<Value> {
+        let cost = 1 + self.walk.docs.size();
+        let mut found: Option<(usize, Value)> = None;
+        let mut since = 0;
+        for value in candidates {
+            if self.left < cost || since > 24 {
+                break;
+            }
+            since += usize::from(found.is_some());
+            self.left -= cost;
+            if !self.writer.accepts(&value) || self.reader.accepts(&value) {
+                continue;
+            }
+            let length = value.to_string().len();
+            if found
+                .as_ref()
+                .is_none_or(|(shortest, _)| length < *shortest)
+            {
+                found = Some((length, value));
+            }
+        }
+        found.map(|(_, value)| value)
     }
 
     /// Values of the whole with one of `values` where the steps lead.
@@ -139,6 +164,21 @@ impl<'w, 'a> Search<'w, 'a> {
         if facts.nothing {
             return Vec::new();
         }
+        if deep > 0 && facts.leaves.is_empty() {
+            // Anything will do: no need to make much of it.
+            let plain = [
+                json!("a"),
+                json!(1),
+                json!(0.5),
+                Value::Null,
+                json!(true),
+                json!([]),
+                json!({}),
+            ];
+            return (plain.into_iter())
+                .filter(|value| facts.types.meets(Types::of_value(value)))
+                .collect();
+        }
         let mut made = Vec::new();
         for union in facts.unions.iter().take(2) {
             for branch in union.branches.iter().take(6) {
@@ -148,10 +188,7 @@ impl<'w, 'a> Search<'w, 'a> {
         if let Some(list) = facts.list.and_then(|node| self.walk.listed(node)) {
             made.extend(list.iter().take(40).cloned());
         }
-        let read = match reader {
-            Some(node) => self.walk.facts(&All::of(vec![node])),
-            None => self.walk.facts(&All::of(Vec::new())),
-        };
+        let read = self.hints(reader);
         let types = facts.types;
         if types.meets(Types::OBJECT) {
             made.extend(self.object_candidates(&facts, &read, deep));
@@ -173,6 +210,30 @@ impl<'w, 'a> Search<'w, 'a> {
         }
         made.truncate(MOST_CANDIDATES);
         made
+    }
+
+    /// What the reader says there, its alternatives too: its boundaries are where values break.
+    fn hints(&mut self, reader: Option<NodeId>) -> Rc<Facts> {
+        let known = self.walk.facts(&All::of(reader.into_iter().collect()));
+        if known.unions.is_empty() {
+            return known;
+        }
+        let mut leaves = known.leaves.clone();
+        for branch in known
+            .unions
+            .iter()
+            .flat_map(|union| union.branches.iter().take(8))
+        {
+            leaves.extend(&self.walk.facts(&All::of(branch.clone())).leaves);
+        }
+        Rc::new(Facts {
+            leaves,
+            types: known.types,
+            nothing: known.nothing,
+            list: known.list,
+            unions: Vec::new(),
+            too_many: known.too_many,
+        })
     }
 
     /// One value that all parts accept, the plainest; one that they do not where none was found.

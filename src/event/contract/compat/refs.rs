@@ -33,6 +33,8 @@ struct Document<'a> {
     /// Its `$id` without a fragment.
     id: Option<&'a str>,
     anchors: HashMap<&'a str, (String, &'a Value)>,
+    /// How many values it has, about.
+    size: usize,
     /// Something in it that makes references ambiguous.
     unclear: Option<&'static str>,
 }
@@ -56,6 +58,7 @@ impl<'a> Document<'a> {
                 .map(|id| id.split('#').next().unwrap_or_default())
                 .filter(|id| !id.is_empty()),
             anchors: HashMap::new(),
+            size: 0,
             unclear: None,
         };
         document.scan();
@@ -66,6 +69,7 @@ impl<'a> Document<'a> {
     fn scan(&mut self) {
         let mut todo = vec![(String::new(), self.root)];
         while let Some((pointer, value)) = todo.pop() {
+            self.size += 1;
             match value {
                 Value::Object(object) => {
                     for key in ["$anchor", "$dynamicAnchor"] {
@@ -193,6 +197,11 @@ impl<'a> Documents<'a> {
 
     pub(super) fn drafts(&self) -> [Draft; 2] {
         [self.writer.draft, self.reader.draft]
+    }
+
+    /// How many objects and lists both have together.
+    pub(super) fn size(&self) -> usize {
+        self.writer.size + self.reader.size
     }
 
     /// Whether `$ref` makes its neighbours mean nothing (draft-07 and older).

@@ -52,7 +52,7 @@ struct Outcome<'a> {
 }
 
 /// How much may be looked at, in subschemas.
-const MOST_WORK: u32 = 150_000;
+const MOST_WORK: u32 = 40_000;
 
 /// How deep pairs may lie in one another.
 const DEEPEST: usize = 80;
@@ -61,7 +61,7 @@ const DEEPEST: usize = 80;
 const MOST_FINDINGS: usize = 400;
 
 /// At most so many subschemas are compiled on their own.
-const MOST_COMPILED: usize = 400;
+const MOST_COMPILED: usize = 120;
 
 /// One comparison of a writer with a reader.
 pub(super) struct Walk<'a> {
@@ -139,7 +139,12 @@ impl<'a> Walk<'a> {
             );
             return;
         }
-        self.contained(&all, reader);
+        let yes = self.contained(&all, reader);
+        if !yes && self.findings.iter().all(|one| one.fits) {
+            // Also where the work ran out: no is never said without a reason.
+            let words = "cannot decide: the schemas are too large to compare".to_owned();
+            self.report(Rule::Undecided, &all, reader, "", words);
+        }
     }
 
     /// Takes from the work that may be done; false when none is left.
@@ -150,6 +155,11 @@ impl<'a> Walk<'a> {
         left.is_some()
     }
 
+    /// How much may still be done.
+    pub(super) fn left(&self) -> u32 {
+        self.work
+    }
+
     /// Gives some work for what comes after the walk.
     pub(super) fn refresh(&mut self, work: u32) {
         self.work = work;
@@ -158,7 +168,7 @@ impl<'a> Walk<'a> {
     /// Whether all that the writer's parts accept is accepted by the reader's subschema; findings say why not.
     pub(super) fn contained(&mut self, writer: &All, reader: NodeId) -> bool {
         if !self.spend(1) {
-            return self.undecided(writer, reader, "the schemas are too large to compare");
+            return false;
         }
         if let Some(known) = self.decided.get(&(writer.clone(), reader)) {
             let yes = known.yes;
@@ -248,7 +258,9 @@ impl<'a> Walk<'a> {
         let Some(union) = facts.unions.first().cloned() else {
             return self.keywords(writer, &facts, reader);
         };
-        if self.attempt(|walk| walk.keywords(writer, &facts, reader)) {
+        // Alternatives against alternatives: one by one at once, all together would only cost.
+        let alternatives = object.contains_key("anyOf") || object.contains_key("oneOf");
+        if !alternatives && self.attempt(|walk| walk.keywords(writer, &facts, reader)) {
             return true;
         }
         let mut yes = true;
@@ -311,7 +323,9 @@ impl<'a> Walk<'a> {
     }
 
     fn types_refused(&mut self, writer: &All, facts: &Facts, reader: NodeId, over: Types) -> bool {
-        let rule = if facts.types.without(over).is_empty() || facts.types == Types::ALL {
+        let rule = if self.is_chosen(writer) {
+            Rule::SumTypeNarrowed
+        } else if facts.types.without(over).is_empty() || facts.types == Types::ALL {
             Rule::TypeChanged
         } else if over == Types::FRACTION && facts.types.and(Types::NUMBER) == Types::NUMBER {
             Rule::TypeNarrowed
@@ -353,8 +367,9 @@ impl<'a> Walk<'a> {
         let known: BTreeSet<String> = (self.listed(reader).unwrap_or_default().iter())
             .map(ToString::to_string)
             .collect();
+        // Compiling is dear: a list of plain values is compared by what is written.
         let plain = self.is_plain_list(reader);
-        let validator = self.compile(reader)?;
+        let floats = (self.listed(reader).unwrap_or_default().iter()).any(Value::is_f64);
         let mut refused = Vec::new();
         let mut kept = 0;
         for value in list {
@@ -364,11 +379,17 @@ impl<'a> Walk<'a> {
             if !facts.types.meets(Types::of_value(value)) {
                 continue;
             }
-            if plain && known.contains(&value.to_string()) || validator.is_valid(value) {
+            let simple = matches!(value, Value::Null | Value::Bool(_) | Value::String(_))
+                || value.is_i64() && !floats;
+            let kept_too = plain && known.contains(&value.to_string())
+                || !(plain && simple) && self.compile(reader)?.is_valid(value);
+            if kept_too {
                 kept += 1;
                 continue;
             }
-            if self.accepted(writer, value)? {
+            let only =
+                facts.leaves.len() == 1 && facts.list.is_some_and(|node| self.is_plain_list(node));
+            if only || self.accepted(writer, value)? {
                 refused.push(value.clone());
                 if refused.len() >= 4 {
                     break;
@@ -381,11 +402,12 @@ impl<'a> Walk<'a> {
         Some(self.values_refused(writer, facts, reader, &refused, kept, offender))
     }
 
-    /// Whether a subschema is nothing but a list of values, perhaps with their type.
+    /// Whether a subschema is nothing but a list of values.
     fn is_plain_list(&self, node: NodeId) -> bool {
         self.docs.object(node).is_some_and(|object| {
-            object.contains_key("enum")
-                && (object.keys()).all(|key| key == "enum" || !is_assertion(key))
+            let list = |key: &str| key == "enum" || key == "const";
+            object.keys().filter(|key| is_assertion(key)).count() == 1
+                && object.keys().any(|key| list(key))
         })
     }
 

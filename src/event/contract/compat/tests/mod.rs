@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod hostile;
+mod random;
 mod rules;
 
 fn schema(json: Value) -> Schema {
