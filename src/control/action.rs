@@ -216,6 +216,10 @@ pub enum Verdict {
     Unknown,
     /// Its payload was pruned.
     Pruned,
+    /// The receiver was asked, and holds it all: writing it again changes nothing.
+    AlreadyApplied,
+    /// Its source may write none of the fields that it brings: the attempt leaves them all out.
+    NotOwner,
 }
 
 /// What an action would do, before it is confirmed.

@@ -410,6 +410,11 @@ impl Reader {
         })
     }
 
+    /// Where a delivery stands, and what replaying it would mean by what the queue knows; none if there is no such delivery.
+    pub fn verdict(&self, id: DeliveryId) -> Result<Option<(State, Verdict)>, ReadError> {
+        self.snapshot(|connection| super::batch::verdict(connection, id))
+    }
+
     /// What is known of a record in a system; see `Store::known`.
     pub fn known(&self, system: &str, kind: &str, key: &str) -> Result<Known, ReadError> {
         self.snapshot(|connection| super::ledger::known(connection, system, kind, key))

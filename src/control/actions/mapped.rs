@@ -1,85 +1,208 @@
-//! What a replay would do on mapped paths, from the ledger alone: nobody outside is asked. Reads only; called by the
-//! replay's preview.
+//! What a replay would do on mapped paths: from the ledger, from who owns what and, for a few, from what the receiver says.
+//! Reads only; called by the replay's preview. What is found here is told, and decided by the attempt itself.
 
-use super::super::action::Refused;
+use std::time::Duration;
+
+use super::super::action::{Refused, Verdict};
 use super::Actions;
 use crate::event::expr::Engine;
 use crate::event::{Event, Origin};
+use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
-use crate::queue::mapped::{Ends, Standing};
+use crate::queue::mapped::{Carried, Ends, Standing};
+use crate::queue::model::State;
+use crate::record::shape::Filling;
+use crate::record::{compare, ownership};
+use crate::remote::{Found, Manner, Remote, Verb};
 use crate::store::view::DeliveryDetail;
 use crate::store::{Cursor, ReadError, Reader, Store};
 
 /// Deliveries that are looked at, the newest first: a preview is for a person who waits.
 const LOOKED_AT: usize = 200;
+/// Of those, so many are looked up at the receiver.
+const ASKED: usize = 5;
+/// How long a lookup of a preview may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What was found of the deliveries on mapped paths.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// In words.
+    pub(super) notes: Vec<String>,
+    /// Deliveries of which more is known than the queue tells: its verdict, and the better one.
+    pub(super) moved: Vec<(Verdict, Verdict)>,
+}
+
+/// A mapped path's name, its two systems, its ends.
+type Known = (String, [String; 2], Ends);
+
+/// One record that the receiver can be asked about.
+struct Question {
+    verdict: Verdict,
+    path: usize,
+    carried: Carried,
+}
+
+#[derive(Default)]
+struct Count {
+    looked: u64,
+    newer: u64,
+    same: u64,
+    denied: Vec<Verdict>,
+    questions: Vec<Question>,
+}
 
 impl Actions {
-    /// How many of those that `filter` matches the ledger already knows to be needless, in words; nothing where no mapped
-    /// path is concerned.
-    pub(super) async fn standings(&self, filter: Filter) -> Result<Vec<String>, Refused> {
+    /// What the ledger, the owners and the receivers say of those that `filter` matches; nothing where no mapped path is
+    /// concerned.
+    pub(super) async fn standings(&self, filter: Filter) -> Result<Looked, Refused> {
         let config = self.inner.live.borrow().config.clone();
-        let ends: Vec<(String, String, Ends)> = config
+        let ends: Vec<Known> = config
             .paths
             .iter()
-            .filter_map(|path| Some((path.name.clone(), path.to.clone(), Ends::of(&config, path)?)))
+            .filter_map(|path| {
+                let systems = [path.from.clone(), path.to.clone()];
+                Some((path.name.clone(), systems, Ends::of(&config, path)?))
+            })
             .collect();
         if ends.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Looked::default());
         }
         let store = self.inner.store.clone();
-        let (looked, newer, same) = self
-            .read(move |reader| count(reader, &store, &filter, &ends))
+        let (count, ends) = self
+            .read(move |reader| Ok((count(reader, &store, &filter, &ends)?, ends)))
             .await?;
-        let of = format!("of {looked} looked at on mapped paths");
-        let mut notes = Vec::new();
-        if newer > 0 {
-            notes.push(format!(
-                "{newer} {of} are older than what the receiver was given: superseded, not sent"
+        let of = format!("of {} looked at on mapped paths", count.looked);
+        let mut found = Looked::default();
+        if count.newer > 0 {
+            found.notes.push(format!(
+                "{} {of} are older than what the receiver was given: superseded, not sent",
+                count.newer
             ));
         }
-        if same > 0 {
-            notes.push(format!(
-                "{same} {of} are as they were written last: looked up or written again, never made twice"
+        if count.same > 0 {
+            found.notes.push(format!(
+                "{} {of} are as they were written last: looked up or written again, never made twice",
+                count.same
             ));
         }
-        Ok(notes)
+        let denied = count.denied.into_iter();
+        found.moved = denied.map(|before| (before, Verdict::NotOwner)).collect();
+        let more = count.questions.len().saturating_sub(ASKED);
+        for question in count.questions.into_iter().take(ASKED) {
+            let Some((_, [_, to], ends)) = ends.get(question.path) else {
+                continue;
+            };
+            if self.is_applied(to, ends, &question.carried).await {
+                found
+                    .moved
+                    .push((question.verdict, Verdict::AlreadyApplied));
+            }
+        }
+        if more > 0 {
+            found.notes.push(format!(
+                "{more} {of} were not looked up: a preview asks about {ASKED} at most"
+            ));
+        }
+        Ok(found)
+    }
+
+    /// Whether the receiver says that it holds all of a record already. What cannot be asked is not known.
+    async fn is_applied(&self, to: &str, ends: &Ends, carried: &Carried) -> bool {
+        let remote = Remote::new(
+            self.inner.live.clone(),
+            self.outbound().clone(),
+            Engine::new(),
+        );
+        let Ok(map) = remote.map(to, &ends.mapping.target) else {
+            return false;
+        };
+        let filling = Filling {
+            key: Some(&carried.key),
+            ..Filling::default()
+        };
+        let manner = Manner {
+            timeout: PATIENCE,
+            patience: PATIENCE,
+            ..Manner::default()
+        };
+        let Ok(asked) = remote.send(&map, Verb::Lookup, &filling, &manner).await else {
+            return false;
+        };
+        let Found::Records(records) = &asked.found else {
+            return false;
+        };
+        let [held] = &records[..] else { return false };
+        let all = compare(&ends.target, &carried.wanted, held, ends.entity.as_deref());
+        !all.is_empty() && all.iter().all(|field| field.same)
     }
 }
 
-/// Deliveries on mapped paths that were looked at; those that are older than what was written; those that equal it.
+/// Looks at the newest deliveries on mapped paths.
 fn count(
     reader: &Reader,
     store: &Store,
     filter: &Filter,
-    ends: &[(String, String, Ends)],
-) -> Result<(u64, u64, u64), ReadError> {
+    ends: &[Known],
+) -> Result<Count, ReadError> {
     let engine = Engine::new();
     let (rows, _) = reader.deliveries(filter, Cursor::Newest, LOOKED_AT)?;
-    let (mut looked, mut newer, mut same) = (0, 0, 0);
+    let mut all = Count::default();
     for row in rows {
-        let Some((_, to, ends)) = ends.iter().find(|(path, ..)| *path == row.path) else {
+        let Some(path) = ends.iter().position(|(path, ..)| *path == row.path) else {
             continue;
         };
+        let (_, [from, to], ends) = &ends[path];
         let Some(event) = reader.delivery(row.id)?.and_then(event) else {
             continue;
         };
         // What cannot be read will say so itself; what is read anew at its source is not known here.
-        let Ok(carried) = ends.carried(&event, &engine) else {
+        let Ok(mut carried) = ends.carried(&event, &engine) else {
             continue;
         };
-        looked += 1;
+        all.looked += 1;
         let mut standings = Vec::new();
+        let mut denied = !carried.is_empty();
         for one in &carried {
             let known = reader.known(to, &ends.mapping.target, &one.key)?;
             standings.push(ends.standing(&known, one, |value, sensitive| {
                 store.ledger_text(value, sensitive)
             }));
+            denied &= ends.entity.as_ref().is_some_and(|entity| {
+                let sent = ends.sent(&one.wanted);
+                let fields = sent.iter().map(|(name, ..)| name.as_str());
+                let stripped = ownership::strip(entity, from, fields, known.id.is_none());
+                stripped.kept.is_empty() && !stripped.left_out.is_empty()
+            });
         }
-        let all = |what| !standings.is_empty() && standings.iter().all(|one| *one == what);
-        newer += u64::from(all(Standing::Older));
-        same += u64::from(all(Standing::Same));
+        let are = |what| !standings.is_empty() && standings.iter().all(|one| *one == what);
+        all.newer += u64::from(are(Standing::Older));
+        all.same += u64::from(are(Standing::Same));
+        let Some(verdict) = open(reader, row.id)? else {
+            continue;
+        };
+        if denied {
+            all.denied.push(verdict);
+        } else if let (Some(carried), true) = (carried.pop(), carried.is_empty())
+            && ends.target.lookup.is_some()
+            && !are(Standing::Older)
+        {
+            all.questions.push(Question {
+                verdict,
+                path,
+                carried,
+            });
+        }
     }
-    Ok((looked, newer, same))
+    Ok(all)
+}
+
+/// The queue's verdict on a delivery that would go, if it leaves anything to find out.
+fn open(reader: &Reader, id: DeliveryId) -> Result<Option<Verdict>, ReadError> {
+    Ok(reader.verdict(id)?.and_then(|(state, verdict)| {
+        let goes = !matches!(state, State::Running | State::Waiting);
+        (goes && matches!(verdict, Verdict::Safe | Verdict::Unknown)).then_some(verdict)
+    }))
 }
 
 /// The event of a delivery, as far as a record map reads it; none if its payload was pruned.

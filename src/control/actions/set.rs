@@ -25,13 +25,15 @@ impl Actions {
     ) -> Result<Preview, Refused> {
         let mut preview = self.set(filter.clone(), true).await?;
         let total = preview.matched();
+        let looked = self.standings(filter).await?;
+        refine(&mut preview.verdicts, &looked.moved);
         preview.count = going(&preview.verdicts, skip_risky);
         for (verdict, count) in &preview.verdicts {
             if let Some(note) = note(*verdict, skip_risky) {
                 preview.notes.push(format!("{count} {note}"));
             }
         }
-        preview.notes.extend(self.standings(filter).await?);
+        preview.notes.extend(looked.notes);
         if preview.count == 0 && total > 0 {
             preview
                 .notes
@@ -136,10 +138,31 @@ fn behind(reader: &Reader, filter: &Filter) -> Result<(u64, bool), ReadError> {
     Ok((heads.values().sum(), more.is_some()))
 }
 
+/// Moves deliveries of which more was found out to the better verdict.
+fn refine(verdicts: &mut Vec<(Verdict, u64)>, moved: &[(Verdict, Verdict)]) {
+    for (from, to) in moved {
+        let Some((_, count)) = verdicts
+            .iter_mut()
+            .find(|(verdict, count)| verdict == from && *count > 0)
+        else {
+            // It moved on between the two reads.
+            continue;
+        };
+        *count -= 1;
+        match verdicts.iter_mut().find(|(verdict, _)| verdict == to) {
+            Some((_, count)) => *count += 1,
+            None => verdicts.push((*to, 1)),
+        }
+    }
+    verdicts.retain(|(_, count)| *count > 0);
+    verdicts.sort();
+}
+
 fn going(verdicts: &[(Verdict, u64)], skip_risky: bool) -> u64 {
     (verdicts.iter())
         .filter(|(verdict, _)| match verdict {
-            Verdict::Safe => true,
+            // What was found out beside the queue is the attempt's to decide: it goes, or not, as if nobody had asked.
+            Verdict::Safe | Verdict::AlreadyApplied | Verdict::NotOwner => true,
             Verdict::Pruned => false,
             Verdict::AlreadyDelivered | Verdict::Superseded | Verdict::Unknown => !skip_risky,
         })
@@ -150,6 +173,18 @@ fn going(verdicts: &[(Verdict, u64)], skip_risky: bool) -> u64 {
 fn note(verdict: Verdict, skip_risky: bool) -> Option<String> {
     let what = match verdict {
         Verdict::Safe => return None,
+        Verdict::AlreadyApplied => {
+            return Some(
+                "are held by the receiver already, as it says itself: nothing changes there"
+                    .to_owned(),
+            );
+        }
+        Verdict::NotOwner => {
+            return Some(
+                "bring only fields that their source may not write: nothing of them is written"
+                    .to_owned(),
+            );
+        }
         Verdict::Pruned => return Some("have no payload any more: skipped".to_owned()),
         Verdict::AlreadyDelivered => "were delivered",
         Verdict::Superseded => "are older than a delivered one of the same key",
@@ -176,5 +211,36 @@ fn untouchable(state: State, for_replay: bool) -> Option<&'static str> {
         (State::Delivered, false) => Some("was delivered: there is nothing to cancel"),
         (State::Superseded, false) => Some("is superseded: there is nothing to cancel"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_out_moves_between_verdicts_and_none_is_lost() {
+        use Verdict::{AlreadyApplied, NotOwner, Safe, Unknown};
+        for (before, moved, after) in [
+            (vec![(Safe, 2)], vec![], vec![(Safe, 2)]),
+            (
+                vec![(Safe, 2), (Unknown, 1)],
+                vec![(Unknown, AlreadyApplied), (Safe, NotOwner)],
+                vec![(Safe, 1), (AlreadyApplied, 1), (NotOwner, 1)],
+            ),
+            (
+                vec![(Safe, 2)],
+                vec![(Safe, NotOwner), (Safe, NotOwner), (Safe, NotOwner)],
+                vec![(NotOwner, 2)],
+            ),
+            (vec![(Safe, 1)], vec![(Unknown, NotOwner)], vec![(Safe, 1)]),
+        ] {
+            let mut verdicts = before.clone();
+            refine(&mut verdicts, &moved);
+            assert_eq!(verdicts, after, "{before:?} {moved:?}");
+        }
+        // What the attempt decides goes, risky ones skipped or not; what is not known goes only on demand.
+        let all = [(Safe, 1), (Unknown, 1), (AlreadyApplied, 1), (NotOwner, 1)];
+        assert_eq!((going(&all, true), going(&all, false)), (3, 4));
     }
 }
