@@ -1031,6 +1031,34 @@ fn a_sensitive_key_is_masked_in_reports_and_trials_and_ids_stand_for_it() {
         !tried.contains("new@secret") && !tried.contains("new%40secret"),
         "{tried}"
     );
+
+    let id = place.ok(&["deliveries", "--json", "-n", "1"]);
+    let id: Value = serde_json::from_str(id.lines().next().unwrap()).unwrap();
+    let id = id["id"].as_str().unwrap().to_owned();
+    let story = ["story", "order", "new@secret.example"];
+    for words in [&["deliveries"][..], &["show", &id], &story] {
+        for more in [&[][..], &["--json"]] {
+            let shown = place.ok(&[words, more].concat());
+            assert!(
+                !shown.contains("new@secret") && !shown.contains("new%40secret"),
+                "{words:?}: {shown}"
+            );
+        }
+    }
+    let shown = place.ok(&["show", &id]);
+    assert!(shown.contains("\"email\":\"(hidden)\""), "{shown}");
+    assert!(
+        place
+            .ok(&["show", &id, "--reveal"])
+            .contains("new@secret.example")
+    );
+    assert!(
+        place
+            .ok(&story)
+            .contains("order n…@secret.example, known since")
+    );
+    let unknown = place.refused(&["story", "order", "secret"]);
+    assert!(!unknown.contains("new@secret"), "{unknown}");
 }
 
 #[test]
@@ -1183,7 +1211,7 @@ fn a_path_that_was_taken_out_of_the_configuration_is_said_to_be_gone() {
     place.ok(&["pause", "crm"]);
     place.send("a", 2);
     place.edit("[paths.crm]", "[paths.other]");
-    for action in ["pause", "resume", "golive"] {
+    for action in ["pause", "resume", "golive", "escalate"] {
         let complaint = place.refused(&[action, "crm"]);
         assert!(
             complaint.contains("crm was removed from the configuration; 2 wait"),
@@ -1192,7 +1220,47 @@ fn a_path_that_was_taken_out_of_the_configuration_is_said_to_be_gone() {
     }
 }
 
-/// Passes a listening socket as systemd does: as descriptor 3, with LISTEN_FDS.
+#[test]
+fn systemd_hears_that_it_is_ready_that_it_lives_and_that_it_stops() {
+    let place = Place::new();
+    let path = place.folder.path().join("notify");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(DEADLINE)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 64];
+        let length = systemd.recv(&mut buffer).unwrap();
+        (
+            String::from_utf8(buffer[..length].to_vec()).unwrap(),
+            Instant::now(),
+        )
+    };
+    let interval = Duration::from_millis(400);
+    let mut command = place.command();
+    command
+        .arg("worker")
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", interval.as_micros().to_string());
+    let begun = Instant::now();
+    let worker = Running::start(command);
+    assert_eq!(hear().0, "READY=1");
+    let mut last = begun;
+    for _ in 0..4 {
+        let (said, at) = hear();
+        assert_eq!(said, "WATCHDOG=1");
+        last = at;
+    }
+    // A timer is never early: four halves are two intervals at least.
+    assert!(last - begun >= interval * 2, "{:?}", last - begun);
+    assert!(worker.pid() > 0);
+    worker.signal(Signal::TERM);
+    let mut said = hear().0;
+    while said == "WATCHDOG=1" {
+        said = hear().0;
+    }
+    assert_eq!(said, "STOPPING=1");
+    assert_eq!(worker.ended(), Some(0));
+}
+
 #[test]
 fn a_signature_is_verified_and_a_bad_one_explained_without_its_secret() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -1280,6 +1348,7 @@ fn a_signature_is_verified_and_a_bad_one_explained_without_its_secret() {
     }
 }
 
+/// Passes a listening socket as systemd does: as descriptor 3, with LISTEN_FDS.
 fn activated(place: &Place, listener: &TcpListener) -> Command {
     let mut command = Command::new("/bin/sh");
     command

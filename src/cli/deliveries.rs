@@ -2,12 +2,13 @@
 
 use super::context::{Context, reader};
 use super::out;
+use super::veil::Veil;
 use crate::queue::filter::{Filter, check_paths};
 use crate::store::view::DeliveryRow;
 use crate::store::{Cursor, Reader};
 use crate::time::{Clock, Timestamp, short};
 
-/// Lists deliveries, newest first.
+/// Lists deliveries, newest first. Business keys that are sensitive are masked.
 ///
 /// With --json one object a line: id, path, state, kind, source, event_id, subject, order_key, generation, charged,
 /// attempts, accepted_at, due_at, changed_at, last_class, last_status, reason, fingerprint (the 8 hex digits that group:
@@ -20,6 +21,9 @@ pub struct Args {
     /// At most so many.
     #[arg(long, short = 'n', default_value_t = 50)]
     count: usize,
+    /// Show sensitive values and keys too. Looking is no action: the audit log does not hear of it.
+    #[arg(long, visible_alias = "reveal")]
+    sensitive: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -37,9 +41,16 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         check_paths(&filter, configured.chain(stored))?;
     }
     let rows = newest(&reader, &filter, args.count)?;
+    let veil = |row: &DeliveryRow| {
+        let mut veil = Veil::default();
+        if !args.sensitive {
+            veil.row(&config, row);
+        }
+        veil
+    };
     if args.json {
         for row in &rows {
-            out::json(row)?;
+            out::json(&veil(row).json(serde_json::to_value(row)?))?;
         }
         return Ok(super::OK);
     }
@@ -48,7 +59,13 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         return Ok(super::OK);
     }
     let now = Clock::System.now();
-    let lines: Vec<Vec<String>> = rows.iter().map(|row| cells(row, now)).collect();
+    let lines: Vec<Vec<String>> = (rows.iter())
+        .map(|row| {
+            let veil = veil(row);
+            let cells = cells(row, now).into_iter();
+            cells.map(|cell| veil.text(&cell)).collect()
+        })
+        .collect();
     out::say(&out::table(&lines))?;
     Ok(super::OK)
 }

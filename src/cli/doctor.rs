@@ -12,14 +12,17 @@ use super::out;
 use crate::config::model::Config;
 use crate::config::secret;
 use crate::http::oauth::health;
-use crate::store::Reader;
 use crate::store::view::{Lock, Overview, Severity, WorkerRow};
+use crate::store::{Reader, Soundness};
 use crate::time::{Clock, Timestamp, short};
 use crate::visible::Visible;
 use crate::watch::{About, SILENCE, wrong_now};
 
 /// A write-ahead log larger than this should have been folded back (bytes).
 const LARGE_WAL: u64 = 64 << 20;
+
+/// How long a look through the file may take unless a deep one was asked for.
+const QUICK: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A heartbeat so far ahead means that a clock was set back.
 const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
@@ -30,6 +33,9 @@ const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
 /// there is a warning, 2 if something is critical.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Compare every index with its table too, however long that takes.
+    #[arg(long)]
+    deep: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -87,7 +93,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
                 let next = "`midwatch check` shows them again";
                 bad("config", Level::Warning, found.trim_end(), next)
             });
-            examine(&mut findings, &loaded.config, now);
+            examine(&mut findings, &loaded.config, now, args.deep);
         }
         Err(wrong) => findings.push(bad(
             "config",
@@ -122,7 +128,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     })
 }
 
-fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
+fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp, deep: bool) {
     let database = &config.site.database;
     findings.push(fine(
         "time zone",
@@ -149,11 +155,7 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
     match Reader::open(database).map_err(|error| error.to_string()) {
         Ok(reader) => match reader.overview() {
             Ok(overview) => {
-                findings.push(match reader.damage() {
-                    Ok(None) => fine("database", "it is sound, as far as a quick check sees"),
-                    Ok(Some(what)) => unreadable(&what),
-                    Err(error) => unreadable(&error.to_string()),
-                });
+                findings.push(sound(&reader, deep));
                 findings.push(worker(&overview.worker, now));
                 findings.extend(senders(&overview, config));
                 if let Some(host) = overview.foreign_host {
@@ -175,6 +177,25 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp) {
             Err(error) => findings.push(unreadable(&error.to_string())),
         },
         Err(error) => findings.push(unreadable(&error)),
+    }
+}
+
+/// Is the file whole?
+fn sound(reader: &Reader, deep: bool) -> Finding {
+    match reader.damage(if deep { None } else { Some(QUICK) }) {
+        Ok(Soundness::Sound) if deep => fine("database", "it is sound"),
+        Ok(Soundness::Sound) => fine("database", "it is sound, as far as a quick check sees"),
+        Ok(Soundness::Unknown) => bad(
+            "database",
+            Level::Warning,
+            format!(
+                "a quick check found no damage within {}, and did not see all of the file",
+                short(QUICK)
+            ),
+            "`midwatch doctor --deep` looks through all of it",
+        ),
+        Ok(Soundness::Damaged(what)) => unreadable(&what),
+        Err(error) => unreadable(&error.to_string()),
     }
 }
 

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -12,12 +11,12 @@ use serde::Serialize;
 
 use super::context::{Context, reader};
 use super::out;
+use super::veil::maps_of;
 use crate::config::model::Config;
 use crate::control::action::{Action, DataChange, DataEdit, Done, HeldScope};
 use crate::control::{Hidden, submission_id};
 use crate::event::contract::Fault;
 use crate::ids::{EventId, HeldGroupId};
-use crate::record::map::RecordMap;
 use crate::record::mask::{self, Veil};
 use crate::store::view::{Admission, HeldDetail, HeldRow};
 use crate::time::{Clock, Timestamp, short};
@@ -519,12 +518,4 @@ fn words(
         None => out.push_str("\ndata was pruned by retention"),
     }
     out
-}
-
-/// The record maps of all systems for one record type.
-fn maps_of<'a>(config: &'a Config, kind: &str) -> Vec<&'a RecordMap> {
-    let systems = config.systems.values();
-    systems
-        .filter_map(|system| system.records.get(kind).map(Arc::as_ref))
-        .collect()
 }

@@ -54,6 +54,7 @@ mod story;
 mod tail;
 mod trace;
 mod try_path;
+mod veil;
 mod verify;
 mod worker;
 

@@ -7,12 +7,16 @@ use serde::Serialize;
 
 use super::context::{Context, reader};
 use super::out;
+use super::veil::Veil;
+use crate::config::model::Config;
 use crate::ids::DeliveryId;
 use crate::store::view::DeliveryDetail;
 use crate::time::{Timestamp, short};
 use crate::visible::Visible;
 
 /// Shows one delivery: where it stands, every attempt, the event and its data.
+///
+/// Sensitive values are masked, in the data and in whatever quotes them.
 ///
 /// With --json one object: row (as in `deliveries`), origin, event_time, content_type, event_key, schema_version,
 /// extensions, attempts, siblings, behind, blocks, log; data as text, or data_base64 where it is not UTF-8 (both null
@@ -22,6 +26,9 @@ use crate::visible::Visible;
 pub struct Args {
     /// The delivery, as EVENT-N.
     id: DeliveryId,
+    /// Show sensitive values and keys too. Looking is no action: the audit log does not hear of it.
+    #[arg(long, visible_alias = "reveal")]
+    sensitive: bool,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -40,13 +47,19 @@ struct Shown<'a> {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let config = context.config_in_force()?;
     let reader = reader(&config)?;
-    let Some(detail) = reader.delivery(args.id)? else {
+    let Some(mut detail) = reader.delivery(args.id)? else {
         anyhow::bail!("there is no delivery {}", args.id);
     };
+    let veil = if args.sensitive {
+        Veil::default()
+    } else {
+        veil(&config, &detail)
+    };
+    detail.data = detail.data.map(|data| veil.data(&data));
     if args.json {
         let bytes = detail.data.as_deref();
         let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        out::json(&Shown {
+        let shown = serde_json::to_value(Shown {
             detail: &detail,
             data: text,
             data_base64: (text.is_none())
@@ -57,12 +70,28 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
                 .map(|attempt| String::from_utf8_lossy(&attempt.answer_body).into_owned())
                 .collect(),
         })?;
+        out::json(&veil.json(shown))?;
         return Ok(super::OK);
     }
-    out::say(&words(&detail, |at: Timestamp| {
+    let words = words(&detail, |at: Timestamp| {
         at.in_zone(config.site.timezone, "%Y-%m-%d %H:%M:%S %Z")
-    }))?;
+    });
+    out::say(&veil.text(&words))?;
     Ok(super::OK)
+}
+
+/// What of a delivery must not be seen: sensitive values of its event, and the keys of the records that it speaks of.
+fn veil(config: &Config, detail: &DeliveryDetail) -> Veil {
+    let row = &detail.row;
+    let data = detail.data.as_deref().unwrap_or(b"null");
+    let mut veil = Veil::of(config, &row.source, &row.kind, data);
+    for about in &detail.about {
+        veil.key(config, &about.kind, &about.key);
+    }
+    for row in detail.siblings.iter().chain([row]) {
+        veil.row(config, row);
+    }
+    veil
 }
 
 fn words(detail: &DeliveryDetail, time: impl Fn(Timestamp) -> String) -> String {

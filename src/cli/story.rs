@@ -7,8 +7,10 @@ use serde::Serialize;
 
 use super::context::{Context, reader};
 use super::out;
+use super::veil::{Veil, maps_of};
 use crate::ids::{DeliveryId, EventId};
 use crate::record::ledger::KnownField;
+use crate::record::mask;
 use crate::record::value::Version;
 use crate::store::view::{NeedRow, Story, StoryLine};
 use crate::time::Timestamp;
@@ -17,7 +19,8 @@ use crate::visible::Visible;
 /// Tells the story of one business record, by its type and business key (`midwatch story order 1042`).
 ///
 /// What each system holds of it as far as is known, what waits for it, and what happened to it, oldest first. It outlives
-/// the payloads. Any key by which the record was known finds it. Values of sensitive fields are kept as hashes only.
+/// the payloads. Any key by which the record was known finds it. Values of sensitive fields are kept as hashes only, and keys that are
+/// sensitive are masked.
 ///
 /// With --json one object: kind, key, keys, since, systems (by name: id, version, adopted, changed, fields (sent, sent_at,
 /// agreed, agreed_at), joined), waiting, older (lines that are not shown), lines (at, event, delivery, path, text); times in
@@ -31,6 +34,9 @@ pub struct Args {
     /// At most so many lines, the newest.
     #[arg(long, short = 'n', default_value_t = 100)]
     limit: usize,
+    /// Show sensitive values and keys too. Looking is no action: the audit log does not hear of it.
+    #[arg(long, visible_alias = "reveal")]
+    sensitive: bool,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -92,7 +98,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
             crate::visible::line(&args.key, 60),
         );
         let mut near: Vec<String> = (reader.record_search(None, &args.key, 5)?.iter())
-            .map(|row| format!("{} {}", row.about.kind, row.about.key))
+            .map(|row| {
+                let maps = maps_of(&config, &row.about.kind);
+                format!("{} {}", row.about.kind, mask::shown(maps, &row.about.key))
+            })
             .collect();
         near.dedup();
         let near = match &near[..] {
@@ -101,11 +110,18 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         };
         anyhow::bail!("no {kind} {key} is known{near}");
     };
+    let mut veil = Veil::default();
+    if !args.sensitive {
+        for key in story.keys.iter().chain([&story.about.key]) {
+            veil.key(&config, &story.about.kind, key);
+        }
+    }
     if args.json {
-        out::json(&shown(&story))?;
+        out::json(&veil.json(serde_json::to_value(shown(&story))?))?;
     } else {
         let zone = config.site.timezone;
-        out::say(&words(&story, |at| at.in_zone(zone, "%Y-%m-%d %H:%M:%S")))?;
+        let words = words(&story, |at| at.in_zone(zone, "%Y-%m-%d %H:%M:%S"));
+        out::say(&veil.text(&words))?;
     }
     Ok(super::OK)
 }

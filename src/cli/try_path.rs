@@ -25,7 +25,8 @@ const LARGEST: u64 = 2 << 20;
 /// mapped paths a field-by-field difference against what the receiver holds now (which is looked up).
 ///
 /// With --json one object for each event: not_taken (why the path would not take it), looked (requests that were made to
-/// find out), plan (what, request (method, url, headers, body), difference (name, wanted, held, same, sensitive), sensitive).
+/// find out), plan (what, request (method, url, headers, body), difference (name, wanted, held, same, sensitive), sensitive,
+/// unmasked (the body is as it would be sent).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The path.
@@ -194,6 +195,11 @@ fn words(event: &Event, trial: &Trial) -> String {
             let _ = write!(out, "\n    {} {}", request.method, request.url);
             for (name, value) in &request.headers {
                 let _ = write!(out, "\n    {name}: {value}");
+            }
+            if planned.unmasked && !planned.sensitive && !request.body.is_empty() {
+                out.push_str(
+                    "\n    (the body is shown whole: what is sensitive in it is not known, because this path carries no records)",
+                );
             }
             if !request.body.is_empty() {
                 let _ = write!(out, "\n\n    {}", request.body.replace('\n', "\n    "));

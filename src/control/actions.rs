@@ -20,7 +20,7 @@ use crate::config::model::{Config, System};
 use crate::event::envelope;
 use crate::http::Outbound;
 use crate::ids::{BatchId, DeliveryId, PathId};
-use crate::ingest::Intake;
+use crate::ingest::{Intake, too_large};
 use crate::queue::filter::Filter;
 use crate::store::view::{BatchState, Overview, Pause, Severity};
 use crate::store::{BatchOptions, LogEntry, ReadError, Reader, Receipt, Store, StoreError};
@@ -441,8 +441,14 @@ impl Actions {
     pub async fn send(&self, lines: Vec<Box<RawValue>>) -> Result<Vec<SendReceipt>, Refused> {
         let mut receipts: Vec<Option<SendReceipt>> = Vec::with_capacity(lines.len());
         let mut events = Vec::with_capacity(lines.len());
+        let most = self.inner.live.borrow().config.ingest.max_body;
         for line in &lines {
-            match envelope::from_json_line(line.get()) {
+            let read = if line.get().len() > most {
+                Err(too_large(most))
+            } else {
+                envelope::from_json_line(line.get()).map_err(|error| error.to_string())
+            };
+            match read {
                 Ok(event) => {
                     events.push(event);
                     receipts.push(None);
@@ -451,7 +457,7 @@ impl Actions {
                     outcome: SendOutcome::Refused,
                     event: None,
                     deliveries: 0,
-                    reason: Some(error.to_string()),
+                    reason: Some(error),
                 })),
             }
         }

@@ -507,6 +507,16 @@ async fn sent_events_are_durable_known_again_and_bad_ones_refused_in_place() {
         ]
     );
     assert_eq!(place.overview().events, 2);
+    // The door's limit, in the door's words.
+    let most = place.config().ingest.max_body;
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(most));
+    let long = RawValue::from_string(long).unwrap();
+    let receipts = client.send(vec![event("c"), long]).await.unwrap();
+    assert_eq!(receipts[0].outcome, SendOutcome::Accepted);
+    assert_eq!(
+        receipts[1].reason.as_deref(),
+        Some(crate::ingest::too_large(most).as_str())
+    );
     worker.drain().await;
 }
 

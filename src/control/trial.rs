@@ -45,6 +45,8 @@ pub struct Planned {
     pub difference: Vec<Field>,
     /// The body holds fields that are sensitive.
     pub sensitive: bool,
+    /// The body is told as it would be sent: the path carries no records, so that what is sensitive in it is not known.
+    pub unmasked: bool,
 }
 
 /// A request as it would go over the wire, without secrets.
@@ -100,6 +102,7 @@ pub async fn run(
         trial.plan.push(Planned {
             what: format!("send it to {}", path.to),
             request: Some(raw(request, &path.request.key_header)),
+            unmasked: true,
             ..Planned::default()
         });
         return Ok(trial);
@@ -321,6 +324,7 @@ impl Asking<'_> {
             request: Some(request),
             difference,
             sensitive,
+            unmasked: self.open,
         });
         Ok(())
     }

@@ -21,6 +21,11 @@ use crate::record::ledger::About;
 use crate::record::read;
 use crate::store::{Incoming, Receipt, Route, Store, StoreError};
 
+/// What a sender of more than `most` bytes (`ingest.max_body`) is told.
+pub fn too_large(most: usize) -> String {
+    format!("at most {most} bytes are taken")
+}
+
 /// Takes events in: digests, routes by the configuration in force, and stores them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Intake {

@@ -379,7 +379,7 @@ impl Door {
             ));
         }
         let most = runtime.config.ingest.max_body;
-        let too_large = || Problem::new(Kind::TooLarge, format!("at most {most} bytes are taken"));
+        let too_large = || Problem::new(Kind::TooLarge, super::too_large(most));
         if body.size_hint().lower() > most as u64 {
             return Err(too_large());
         }

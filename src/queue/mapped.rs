@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::config::model::{Config, Mapping, Path, System, Trust, Write};
 use crate::event::Event;
 use crate::event::expr::Engine;
-use crate::http::percent;
 use crate::record::json::Node;
 use crate::record::ledger::{About, Known};
 use crate::record::map::{RecordMap, Shape};
@@ -174,17 +173,6 @@ impl Ends {
     pub fn shown(&self, kind: &str, key: &str) -> String {
         let maps = [self.from.get(kind), self.to.get(kind)];
         mask::shown(maps.into_iter().flatten().map(AsRef::as_ref), key)
-    }
-
-    /// An address that was filled with a business key of `kind`, as it may be kept and shown.
-    pub fn veiled(&self, kind: &str, key: &str, url: String) -> String {
-        let masked = self.shown(kind, key);
-        if key.is_empty() || masked == key {
-            return url;
-        }
-        let mut encoded = String::new();
-        percent::encode(key, &mut encoded);
-        url.replace(&encoded, &masked).replace(key, &masked)
     }
 }
 

@@ -63,6 +63,11 @@ impl Veil {
         }
     }
 
+    /// The places that are hidden, as JSON Pointers.
+    pub fn places(&self) -> &[String] {
+        &self.places
+    }
+
     /// Whether what stands at a place is not to be seen.
     pub fn hides(&self, pointer: &str) -> bool {
         self.all || touches(&self.places, pointer)

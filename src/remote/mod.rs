@@ -152,7 +152,7 @@ pub struct Asked {
     pub judged: Judged,
     /// The answer, if there was one.
     pub reply: Option<Reply>,
-    /// What was sent, without secrets.
+    /// What was sent, without secrets; its address as it may be kept and shown.
     pub request: Request,
     /// The step, for the attempt's record.
     pub step: Step,
@@ -313,7 +313,7 @@ impl Remote {
         manner: &Manner<'_>,
     ) -> Result<Asked, RemoteError> {
         let shape = shape_of(map, verb)?;
-        let request = self.request(map, verb, filling, manner)?;
+        let mut request = self.request(map, verb, filling, manner)?;
         self.pay(&map.system, manner).await?;
         let start = Instant::now();
         let result = self
@@ -334,10 +334,12 @@ impl Remote {
             let asked = judged.asked.unwrap_or(UNSAID.min(manner.cap));
             self.outbound.budget(&map.system).throttled(asked);
         }
+        // A key that must not be shown stands in the address that it is looked up by.
+        request.url = self.shown_url(map, shape, filling, &request);
         let step = Step {
             what: verb.words(),
             method: request.method.clone(),
-            url: self.shown_url(map, shape, filling, &request),
+            url: request.url.clone(),
             status: judged.status,
             millis: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
             note: judge::note(verb, &found, &judged),

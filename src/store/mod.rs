@@ -50,7 +50,7 @@ mod tests;
 pub use accept::{CAME_AGAIN, TOO_DEEP};
 pub use api::Store;
 pub use lineage::reference;
-pub use reader::{Cursor, ReadError, Reader};
+pub use reader::{Cursor, ReadError, Reader, Soundness};
 pub use types::{
     AdoptPage, AdoptRecord, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, MOST_ABOUT,
     Note, OpenError, Options, Receipt, Released, Route, Started, StoreError, Turn, Want,

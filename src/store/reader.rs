@@ -73,6 +73,17 @@ const ROW: &str = "d.id, p.name, d.state, e.kind, e.source, e.event_id, e.subjec
 
 const FROM: &str = "delivery d JOIN event e ON e.id = (d.id >> 8) JOIN path p ON p.id = d.path";
 
+/// Whether a database is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Soundness {
+    /// Nothing wrong was found.
+    Sound,
+    /// What is wrong first.
+    Damaged(String),
+    /// The time was over before all of it was seen; nothing wrong was found until then.
+    Unknown,
+}
+
 impl Reader {
     /// Opens an existing database for reading (an attached console, or a CLI command).
     ///
@@ -161,13 +172,44 @@ impl Reader {
         Ok(super::events::events(&self.connection, before, limit)?)
     }
 
-    /// Looks through the whole file for damage, without comparing indexes with tables. None: it is sound; else what is
-    /// wrong first. Takes as long as reading the file does.
-    pub fn damage(&self) -> Result<Option<String>, ReadError> {
-        let verdict: String = self
-            .connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok((verdict != "ok").then_some(verdict))
+    /// Looks for damage: within `limit` through the file, without comparing indexes with tables; without a limit through
+    /// all of it, which takes longer than reading the file does.
+    pub fn damage(&self, limit: Option<Duration>) -> Result<Soundness, ReadError> {
+        let question = match limit {
+            Some(_) => "PRAGMA quick_check(1)",
+            None => "PRAGMA integrity_check(1)",
+        };
+        let ask = || self.connection.query_row(question, [], |row| row.get(0));
+        let verdict: rusqlite::Result<String> = match limit {
+            None => ask(),
+            Some(limit) => {
+                let handle = self.connection.get_interrupt_handle();
+                let (done, waiting) = std::sync::mpsc::channel::<()>();
+                std::thread::scope(|scope| {
+                    scope.spawn(move || {
+                        // It ends without waiting when the sender is dropped.
+                        if waiting.recv_timeout(limit)
+                            == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+                        {
+                            handle.interrupt();
+                        }
+                    });
+                    let verdict = ask();
+                    drop(done);
+                    verdict
+                })
+            }
+        };
+        match verdict {
+            Ok(verdict) if verdict == "ok" => Ok(Soundness::Sound),
+            Ok(verdict) => Ok(Soundness::Damaged(verdict)),
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if error.code == rusqlite::ErrorCode::OperationInterrupted =>
+            {
+                Ok(Soundness::Unknown)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Everything the Overview needs.

@@ -342,7 +342,7 @@ impl<'a> Upsert<'a> {
             .remote
             .send(map, verb, filling, &self.manner)
             .await;
-        let mut asked = match asked {
+        let asked = match asked {
             Ok(asked) => asked,
             Err(RemoteError::Budget { system, wait }) => {
                 return Err(Outcome::Deferred {
@@ -353,11 +353,6 @@ impl<'a> Upsert<'a> {
             }
             Err(error) => return Err(failed(&error.to_string(), Class::Permanent).into()),
         };
-        // A key that must not be shown stands in the address that it is looked up by.
-        if let Some(key) = filling.key {
-            asked.step.url = self.ends.veiled(&map.kind, key, asked.step.url);
-            asked.request.url = self.ends.veiled(&map.kind, key, asked.request.url);
-        }
         self.steps.push(asked.step.clone());
         self.answered |= ours && asked.judged.status.is_some();
         let is_failed = asked.found == Found::Failed;
