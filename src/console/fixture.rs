@@ -1,5 +1,8 @@
 //! Fixed data for the console's tests: a small shop at 22:15 on a bad evening.
 
+pub mod held;
+pub mod lineage;
+
 use std::sync::Arc;
 
 use super::model::{Model, Place, Slot};
@@ -7,7 +10,7 @@ use super::theme::{Palette, Theme};
 use super::update::{Input, Loaded, update};
 use crate::config::model::Config;
 use crate::control::action::{Preview, Verdict};
-use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, HeldGroupId, PathId, RunId};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, RunId};
 use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::{About, KnownField};
 use crate::record::value::Version;
@@ -176,6 +179,9 @@ pub fn overview() -> Overview {
         unrouted: 2,
         held_events: 0,
         discarded: 0,
+        held_lately: 0,
+        looped: 0,
+        notes: Vec::new(),
         events: 4_229,
         worker: WorkerRow {
             epoch: 3,
@@ -541,19 +547,11 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
             },
         ],
         batches: vec![batch()],
-        strays: vec![HeldRow {
-            id: EventId(4_229),
-            at: at(2),
-            source: "shop".into(),
-            event_id: "evt_x".into(),
-            kind: "cart.updated".into(),
-            subject: None,
-            admission: Admission::Unrouted,
-            reason: "no path takes it".into(),
-            group: HeldGroupId(7),
-            text: "no path matches".into(),
-            edits: 0,
-        }],
+        held_groups: held::groups(),
+        held_rows: held::rows(),
+        held: held::detail(),
+        trace: lineage::trace(),
+        notes: lineage::notes(),
         records: records(),
         story: story(),
     };
@@ -591,7 +589,19 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
         Loaded::Differences(RunId(2), rows.differences),
     );
     answer(&mut model, Slot::Batches, Loaded::Batches(rows.batches));
-    answer(&mut model, Slot::Strays, Loaded::Strays(rows.strays));
+    answer(
+        &mut model,
+        Slot::Lineage,
+        Loaded::Lineage(id, Some(rows.trace), rows.notes),
+    );
+    answer(&mut model, Slot::Held, Loaded::Held(rows.held_groups));
+    model.held.open = Some(held::GROUP);
+    let events = Loaded::HeldEvents(held::GROUP, rows.held_rows);
+    answer(&mut model, Slot::HeldEvents, events);
+    let event = rows.held.row.id;
+    model.held.one.id = Some(event);
+    let whole = Loaded::HeldEvent(event, Some(Box::new(rows.held)));
+    answer(&mut model, Slot::HeldEvent, whole);
     answer(
         &mut model,
         Slot::Found,
@@ -620,7 +630,11 @@ pub struct Rows {
     pub runs: Vec<RunRow>,
     pub differences: Vec<DifferenceRow>,
     pub batches: Vec<BatchRow>,
-    pub strays: Vec<HeldRow>,
+    pub held_groups: Vec<HeldGroup>,
+    pub held_rows: Vec<HeldRow>,
+    pub held: HeldDetail,
+    pub trace: Trace,
+    pub notes: Vec<NoteRow>,
     pub records: Vec<RecordRow>,
     pub story: Story,
 }
@@ -640,7 +654,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 12] = [
+pub const PLACES: [Place; 14] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -648,10 +662,12 @@ pub const PLACES: [Place; 12] = [
     Place::Log,
     Place::Reconcile,
     Place::Replays,
-    Place::Strays,
+    Place::Held,
     Place::Record,
     Place::Systems,
     Place::Differences,
+    Place::HeldEvents,
+    Place::HeldEvent,
     Place::Runbook,
 ];
 

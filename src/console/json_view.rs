@@ -6,6 +6,7 @@
 //! for the window only. Called by the Delivery screen and `midwatch show`.
 
 mod layout;
+mod place;
 mod token;
 
 use std::ops::Range;
@@ -64,6 +65,8 @@ pub struct Row {
     pub parts: Vec<(Part, Visible)>,
     /// It can be folded or unfolded; true if it is folded now.
     pub folded: Option<bool>,
+    /// It begins a place that was marked.
+    pub marked: bool,
 }
 
 /// Bytes, laid out.
@@ -78,6 +81,8 @@ pub struct Tree {
     crlf: bool,
     width: usize,
     shown: Vec<Shown>,
+    /// Nodes that are marked.
+    marked: Vec<u32>,
 }
 
 impl Tree {
@@ -93,6 +98,7 @@ impl Tree {
             crlf: false,
             width: 80,
             shown: Vec::new(),
+            marked: Vec::new(),
             source,
         };
         if let Some(json) = token::read(&tree.source) {
@@ -218,11 +224,13 @@ impl Tree {
                     Visible::lines_of_bytes(self.slice(&part.range())),
                 )],
                 folded: None,
+                marked: false,
             },
             Shown::Hex(at) => self.hex_row(at as usize),
             Shown::Note => Row {
                 parts: vec![(Part::Note, visible::line(self.note(), self.width))],
                 folded: None,
+                marked: false,
             },
         }
     }
@@ -304,6 +312,7 @@ impl Tree {
         Row {
             parts,
             folded: foldable.then_some(node.folded),
+            marked: first && self.marked.contains(&(place as u32)),
         }
     }
 
@@ -332,6 +341,7 @@ impl Tree {
         Row {
             parts,
             folded: None,
+            marked: false,
         }
     }
 }

@@ -30,8 +30,12 @@ pub enum Context {
     Differences,
     /// Screen 7.
     Replays,
-    /// Events without a delivery.
-    Strays,
+    /// Screen 8: what is held or matches no path, grouped.
+    Held,
+    /// The events of a group.
+    HeldEvents,
+    /// One of them.
+    HeldEvent,
     /// Screen 9: a record, or those that were found.
     Record,
     /// Screen 0.
@@ -87,7 +91,7 @@ pub enum Command {
     Log,
     Reconcile,
     Replays,
-    Strays,
+    Held,
     Record,
     Systems,
     NextScreen,

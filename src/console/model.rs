@@ -2,11 +2,15 @@
 //!
 //! Holds whole snapshots, never parts of two; every selection is by id, so that it stays on its thing when rows come and go.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tui_input::Input as Line;
+
+pub use held::{Held, HeldOne};
 
 use super::json_view::Tree;
 use super::theme::Theme;
@@ -15,15 +19,15 @@ use crate::config::model::Config;
 use crate::control::Place as SecretPlace;
 use crate::control::action::{Action, Done, Preview};
 use crate::http::oauth::health::Health;
-use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, RunId};
+use crate::ids::{BatchId, DeliveryId, Fingerprint, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
 use crate::record::ledger::About as RecordId;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldRow, LogRow, Overview,
-    RecordRow, RunRow, Story,
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, NoteRow, Overview,
+    RecordRow, RunRow, Story, Trace,
 };
 use crate::time::Timestamp;
 use crate::watch::{About, Trouble};
@@ -59,14 +63,18 @@ pub enum Place {
     Reconcile,
     /// Screen 7.
     Replays,
-    /// Screen 8.
-    Strays,
+    /// Screen 8: what is held, grouped by what is wrong.
+    Held,
     /// Screen 9: a business record, or the records that were looked for.
     Record,
     /// Screen 0.
     Systems,
     /// The differences of a run.
     Differences,
+    /// The events of a held group.
+    HeldEvents,
+    /// A held event.
+    HeldEvent,
     /// A runbook.
     Runbook,
 }
@@ -81,7 +89,7 @@ impl Place {
         Self::Log,
         Self::Reconcile,
         Self::Replays,
-        Self::Strays,
+        Self::Held,
         Self::Record,
         Self::Systems,
     ];
@@ -96,10 +104,12 @@ impl Place {
             Self::Log => "Log",
             Self::Reconcile => "Reconciliation",
             Self::Replays => "Replays",
-            Self::Strays => "Strays",
+            Self::Held => "Held",
             Self::Record => "Record",
             Self::Systems => "Systems",
             Self::Differences => "Differences",
+            Self::HeldEvents => "Held events",
+            Self::HeldEvent => "Held event",
             Self::Runbook => "Runbook",
         }
     }
@@ -116,8 +126,8 @@ impl Place {
     /// How much its name matters on the tabs where there is no room for all of them: the least goes first.
     pub fn weight(self) -> u8 {
         match self {
-            Self::Strays => 1,
-            Self::Replays => 2,
+            Self::Replays => 1,
+            Self::Held => 2,
             Self::Reconcile => 3,
             Self::Systems => 4,
             Self::Log => 5,
@@ -125,7 +135,11 @@ impl Place {
             Self::Record => 7,
             Self::Dead => 8,
             Self::Deliveries => 9,
-            Self::Overview | Self::Differences | Self::Runbook => 10,
+            Self::Overview
+            | Self::Differences
+            | Self::HeldEvents
+            | Self::HeldEvent
+            | Self::Runbook => 10,
         }
     }
 
@@ -133,6 +147,7 @@ impl Place {
     pub fn tab(self) -> Option<usize> {
         let screen = match self {
             Self::Differences => Self::Reconcile,
+            Self::HeldEvents | Self::HeldEvent => Self::Held,
             other => other,
         };
         Self::SCREENS.iter().position(|place| *place == screen)
@@ -236,6 +251,8 @@ pub enum Body {
     Answer,
     /// What came in, where something else is sent.
     Event,
+    /// The data of a held event.
+    Held,
 }
 
 /// What Enter does on a line of the Delivery screen.
@@ -262,6 +279,10 @@ pub struct Detail {
     pub gone: bool,
     /// Which attempt's answer is shown, as an index; none is the last.
     pub attempt: Option<usize>,
+    /// The events that it belongs together with; none before they were read.
+    pub trace: Option<Trace>,
+    /// What was noticed on its path, the newest first.
+    pub notes: Vec<NoteRow>,
     /// Parts that are folded, by their names.
     pub folded: HashSet<&'static str>,
     /// The bodies, laid out, each with the bytes that it is made of.
@@ -519,8 +540,14 @@ pub enum Slot {
     Differences,
     /// Replays.
     Batches,
-    /// Strays.
-    Strays,
+    /// Groups of held events.
+    Held,
+    /// The events of one.
+    HeldEvents,
+    /// One of them.
+    HeldEvent,
+    /// What the delivery shown was caused by and caused, and what was noticed on its path.
+    Lineage,
     /// The delivery that an escalation made.
     Followed,
     /// A record's story.
@@ -609,10 +636,8 @@ pub struct Model {
     pub batches: Vec<BatchRow>,
     /// The selected replay.
     pub batch: Selection<BatchId>,
-    /// Screen 8.
-    pub strays: Vec<HeldRow>,
-    /// The selected stray.
-    pub stray: Selection<EventId>,
+    /// Screen 8, with what is behind it.
+    pub held: Held,
     /// Screen 9.
     pub record: Recorded,
     /// Screen 0: the selected system.
@@ -675,8 +700,7 @@ impl Model {
             difference: Selection::default(),
             batches: Vec::new(),
             batch: Selection::default(),
-            strays: Vec::new(),
-            stray: Selection::default(),
+            held: Held::default(),
             record: Recorded::default(),
             system: Selection::default(),
             known: BTreeSet::new(),
@@ -705,6 +729,7 @@ impl Model {
                 Some(request) => Some(&request.body),
                 None => data.data.as_deref(),
             },
+            Body::Held => None,
             Body::Event => data.frozen.as_ref().and(data.data.as_deref()),
             Body::Answer => {
                 let last = data.attempts.len().saturating_sub(1);
@@ -767,7 +792,9 @@ impl Model {
             }
             Place::Reconcile
             | Place::Replays
-            | Place::Strays
+            | Place::Held
+            | Place::HeldEvents
+            | Place::HeldEvent
             | Place::Differences
             | Place::Record
             | Place::Systems => None,

@@ -11,14 +11,18 @@ use std::time::{Duration, Instant};
 use super::model::{LOG_PAGE, Slot};
 use super::update::{Input, Loaded, Query};
 use crate::config::model::Config;
+use crate::control::action::HeldScope;
 use crate::http::oauth::health;
+use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
-use crate::store::view::DeliveryRow;
-use crate::store::{Cursor, Reader};
+use crate::store::view::{DeliveryRow, NoteFilter};
+use crate::store::{Cursor, ReadError, Reader};
 
 /// What a search has found so far is shown this often.
 const PROGRESS: Duration = Duration::from_millis(250);
-/// Runs, replays, strays, differences that are read at most.
+/// Notes of a path that are read at most.
+const NOTES: usize = 20;
+/// Runs, replays, held events, differences that are read at most.
 const ROWS: usize = 500;
 
 /// A read that was asked for.
@@ -190,7 +194,14 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .differences(run, ROWS)
                 .map(|rows| Loaded::Differences(run, rows)),
             Query::Batches => reader.batches(ROWS).map(Loaded::Batches),
-            Query::Strays => reader.held_events(None, None, ROWS).map(Loaded::Strays),
+            Query::Held => reader.held_groups().map(Loaded::Held),
+            Query::HeldEvents(group) => reader
+                .held_events(Some(&HeldScope::Group(group)), None, ROWS)
+                .map(|rows| Loaded::HeldEvents(group, rows)),
+            Query::HeldEvent(id) => reader
+                .held_event(id)
+                .map(|detail| Loaded::HeldEvent(id, detail.map(Box::new))),
+            Query::Lineage(id) => lineage(reader, id),
             Query::Story(record) => reader
                 .story(&record.kind, &record.key, ROWS)
                 .map(|story| Loaded::Story(record, story.map(Box::new))),
@@ -222,6 +233,23 @@ impl<Report: Fn(Input)> Thread<Report> {
         // Asked once for each: what cannot be read now is not read better next second.
         self.known = hash;
     }
+}
+
+/// What belongs together with a delivery's event, and what was noticed on its path.
+fn lineage(reader: &Reader, id: DeliveryId) -> Result<Loaded, ReadError> {
+    let trace = reader.trace(id.event())?;
+    let path = reader.delivery(id)?.map(|detail| detail.row.path);
+    let notes = match path {
+        None => Vec::new(),
+        path => {
+            let filter = NoteFilter {
+                path,
+                ..NoteFilter::default()
+            };
+            reader.notes(&filter, NOTES)?
+        }
+    };
+    Ok(Loaded::Lineage(id, trace, notes))
 }
 
 /// One piece of a search. None: nothing worth showing yet.

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::load::{meta, meta_text};
 use super::paths::{breaker_of, pause_of};
 use super::stats::{MINUTE, Times, slot_of};
-use super::view::{Counts, Lock, LogRow, Overview, PathRow, Quantiles, Severity, Slot, WorkerRow};
+use super::view::{
+    Counts, Lock, LogRow, NoteFilter, Overview, PathRow, Quantiles, Severity, Slot, WorkerRow,
+};
 use super::work::{SEVERITIES, Total};
 use crate::ids::{DeliveryId, PathId};
 use crate::queue::model::State;
@@ -23,6 +25,7 @@ const LOG_LINES: usize = 8;
 const LOOKED_AT: i64 = 200;
 
 pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<Overview> {
+    let (held_lately, looped) = held(connection, now)?;
     let counts = counters(connection)?;
     let total = |total: Total| {
         connection
@@ -69,6 +72,9 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         unrouted: total(Total::Unrouted)?,
         held_events: total(Total::HeldEvents)?,
         discarded: total(Total::Discarded)?,
+        held_lately,
+        looped,
+        notes: super::notes::notes(connection, &lately(now), NOTES)?,
         events: total(Total::Events)?,
         worker: worker(connection)?,
         batches: super::batch::running(connection)?,
@@ -286,4 +292,32 @@ pub(super) fn log_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<LogRow> {
         delivery: row.get::<_, Option<i64>>(6)?.map(DeliveryId),
         text: row.get(7)?,
     })
+}
+
+/// Notes that an overview has at most.
+const NOTES: usize = 10;
+
+fn lately(now: Timestamp) -> NoteFilter {
+    NoteFilter {
+        since: Timestamp(now.0 - 86_400_000),
+        ..NoteFilter::default()
+    }
+}
+
+/// Of the newest held events, how many came just now, and how many end a chain of causes that was too long.
+fn held(connection: &Connection, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
+    connection
+        .prepare_cached(
+            "SELECT coalesce(sum(at > ?1), 0), coalesce(sum(grp IS ?2), 0) FROM
+             (SELECT e.at AS at, f.grp AS grp FROM event e LEFT JOIN fault f ON f.event = e.id
+              WHERE e.admission <> 0 AND e.admission = ?3 ORDER BY e.id DESC LIMIT 500)",
+        )?
+        .query_row(
+            params![
+                now.0 - 900_000,
+                super::accept::TOO_DEEP,
+                super::accept::HELD
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
 }

@@ -270,6 +270,12 @@ pub struct Overview {
     pub held_events: u64,
     /// Held and unrouted events that a person gave up, ever.
     pub discarded: u64,
+    /// Those of them that came in the last quarter of an hour, counted among the newest 500.
+    pub held_lately: u64,
+    /// Those of them that end a chain of causes that was too long, counted likewise.
+    pub looped: u64,
+    /// What was noticed about the systems in the last day, the last noticed first; at most ten.
+    pub notes: Vec<NoteRow>,
     /// Events accepted, ever.
     pub events: u64,
     /// The worker.

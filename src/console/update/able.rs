@@ -3,7 +3,7 @@
 use super::super::keymap::{Command, Context};
 use super::super::model::{Dialog, Model, Overlay, Place, Stage};
 use super::super::views;
-use super::{acts, moves};
+use super::{acts, held, moves};
 use crate::control::action::Action;
 use crate::store::view::BatchState;
 
@@ -66,6 +66,9 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::GoLive => model
             .path_here()
             .is_some_and(|path| acts::in_shadow(model, &path)),
+        Command::Story if model.place == Place::HeldEvent => {
+            (model.held.one.data.iter()).any(|data| !data.about.is_empty())
+        }
         Command::Story => model.delivery_id_here().is_some(),
         Command::Unmask => views::record::has_hash(model),
         Command::Probe => model.system_here().is_some(),
@@ -81,7 +84,16 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::Report => model.batch_here().is_some(),
         Command::Mark => model.deliveries.selection.id.is_some(),
         Command::MarkNone => !model.deliveries.marked.is_empty(),
+        Command::Fold | Command::FoldAll | Command::UnfoldAll
+            if model.place == Place::HeldEvent =>
+        {
+            model.held.one.data.is_some()
+        }
         Command::Fold | Command::FoldAll | Command::UnfoldAll => detail.is_some(),
+        Command::Copy => match model.place {
+            Place::Held | Place::HeldEvents | Place::HeldEvent => held::id_here(model).is_some(),
+            _ => true,
+        },
         Command::NextAttempt | Command::PreviousAttempt => {
             detail.is_some_and(|data| data.attempts.len() > 1)
         }

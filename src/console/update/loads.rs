@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::model::{Followed, Model, PAGE, Place, Slot};
-use super::{Effect, Loaded, Query, Timer, records, toast};
+use super::{Effect, Loaded, Query, Timer, held, records, toast};
 use crate::store::Cursor;
 use crate::store::view::BatchRow;
 use crate::visible::Visible;
@@ -14,19 +14,22 @@ use crate::watch::wrong_at;
 /// What the screen shown is made of; the first is always the overview, for the line at the top.
 fn slots(model: &Model) -> Vec<Slot> {
     let mut slots = vec![Slot::Overview];
-    slots.extend(match model.place {
-        Place::Overview | Place::Runbook | Place::Systems => None,
-        Place::Record if model.record.about.is_some() => Some(Slot::Story),
-        Place::Record => Some(Slot::Found),
-        Place::Deliveries => Some(Slot::Deliveries),
-        Place::Dead => Some(Slot::Dead),
-        Place::Delivery => Some(Slot::Delivery),
-        Place::Log => Some(Slot::Log),
-        Place::Reconcile => Some(Slot::Runs),
-        Place::Differences => Some(Slot::Differences),
-        Place::Replays => Some(Slot::Batches),
-        Place::Strays => Some(Slot::Strays),
-    });
+    let own: &[Slot] = match model.place {
+        Place::Overview | Place::Runbook | Place::Systems => &[],
+        Place::Record if model.record.about.is_some() => &[Slot::Story],
+        Place::Record => &[Slot::Found],
+        Place::Deliveries => &[Slot::Deliveries],
+        Place::Dead => &[Slot::Dead],
+        Place::Delivery => &[Slot::Delivery, Slot::Lineage],
+        Place::Log => &[Slot::Log],
+        Place::Reconcile => &[Slot::Runs],
+        Place::Differences => &[Slot::Differences],
+        Place::Replays => &[Slot::Batches],
+        Place::Held => &[Slot::Held],
+        Place::HeldEvents => &[Slot::Held, Slot::HeldEvents],
+        Place::HeldEvent => &[Slot::HeldEvent],
+    };
+    slots.extend(own);
     let open = |followed: &Followed| {
         followed
             .state
@@ -72,7 +75,10 @@ fn query(model: &Model, slot: Slot) -> Option<Query> {
         Slot::Runs => Query::Runs,
         Slot::Differences => Query::Differences(model.run?),
         Slot::Batches => Query::Batches,
-        Slot::Strays => Query::Strays,
+        Slot::Held => Query::Held,
+        Slot::HeldEvents => Query::HeldEvents(model.held.open?),
+        Slot::HeldEvent => Query::HeldEvent(model.held.one.id?),
+        Slot::Lineage => Query::Lineage(model.detail.id?),
         Slot::Followed => Query::Delivery(model.followed.as_ref()?.id),
         Slot::Story => Query::Story(model.record.about.clone()?),
         Slot::Found => Query::Found(model.record.needle.clone()),
@@ -212,7 +218,28 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             model.batches = rows;
             tell_replay(model, effects);
         }
-        Loaded::Strays(rows) => model.strays = rows,
+        Loaded::Held(groups) => model.held.groups = groups,
+        Loaded::HeldEvents(group, rows) => {
+            if model.held.open == Some(group) {
+                model.held.rows = rows;
+            }
+        }
+        Loaded::HeldEvent(id, data) => {
+            if model.held.one.id == Some(id) {
+                let is_first = model.held.one.data.is_none();
+                model.held.one.gone = data.is_none();
+                model.held.one.data = data;
+                if is_first {
+                    held::begin(model);
+                }
+            }
+        }
+        Loaded::Lineage(id, trace, notes) => {
+            if model.detail.id == Some(id) {
+                model.detail.trace = trace;
+                model.detail.notes = notes;
+            }
+        }
         Loaded::Story(record, story) => {
             if model.record.about.as_ref() == Some(&record) {
                 let before = (model.record.data.is_some()).then(|| records::standing(model));

@@ -3,6 +3,7 @@
 
 mod able;
 mod acts;
+mod held;
 mod loads;
 mod moves;
 mod prompts;
@@ -20,14 +21,14 @@ use super::views;
 use crate::config::model::Config;
 use crate::control::action::{Action, Done, Preview};
 use crate::http::oauth::health::Health;
-use crate::ids::{DeliveryId, RunId};
+use crate::ids::{DeliveryId, EventId, HeldGroupId, RunId};
 use crate::queue::filter::Filter;
 use crate::record::ledger::About as RecordId;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
-    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldRow, LogRow, Overview,
-    RecordRow, RunRow, Story,
+    BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldDetail, HeldGroup,
+    HeldRow, LogRow, NoteRow, Overview, RecordRow, RunRow, Story, Trace,
 };
 use crate::time::Timestamp;
 use crate::visible::Visible;
@@ -130,8 +131,14 @@ pub enum Loaded {
     Differences(RunId, Vec<DifferenceRow>),
     /// [`Slot::Batches`]
     Batches(Vec<BatchRow>),
-    /// [`Slot::Strays`]
-    Strays(Vec<HeldRow>),
+    /// [`Slot::Held`]
+    Held(Vec<HeldGroup>),
+    /// [`Slot::HeldEvents`], of which group.
+    HeldEvents(HeldGroupId, Vec<HeldRow>),
+    /// [`Slot::HeldEvent`]
+    HeldEvent(EventId, Option<Box<HeldDetail>>),
+    /// [`Slot::Lineage`], of which delivery.
+    Lineage(DeliveryId, Option<Trace>, Vec<NoteRow>),
     /// [`Slot::Story`], of the record that was asked for.
     Story(RecordId, Option<Box<Story>>),
     /// [`Slot::Found`], for which text.
@@ -166,8 +173,14 @@ pub enum Query {
     Differences(RunId),
     /// The newest replays.
     Batches,
-    /// The newest strays.
-    Strays,
+    /// Groups of held events.
+    Held,
+    /// The newest events of one.
+    HeldEvents(HeldGroupId),
+    /// One of them.
+    HeldEvent(EventId),
+    /// What belongs together with a delivery's event, and what was noticed on its path.
+    Lineage(DeliveryId),
     /// A record's story.
     Story(RecordId),
     /// Records by their keys and ids.
@@ -271,7 +284,9 @@ pub fn screen_contexts(place: Place) -> Vec<Context> {
         Place::Log => Context::Log,
         Place::Reconcile => Context::Reconcile,
         Place::Replays => Context::Replays,
-        Place::Strays => Context::Strays,
+        Place::Held => Context::Held,
+        Place::HeldEvents => Context::HeldEvents,
+        Place::HeldEvent => Context::HeldEvent,
         Place::Record => Context::Record,
         Place::Systems => Context::Systems,
         Place::Differences => Context::Differences,
@@ -389,7 +404,7 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Log => go(model, Place::Log, effects),
         Command::Reconcile => go(model, Place::Reconcile, effects),
         Command::Replays => go(model, Place::Replays, effects),
-        Command::Strays => go(model, Place::Strays, effects),
+        Command::Held => go(model, Place::Held, effects),
         Command::Record => go(model, Place::Record, effects),
         Command::Systems => go(model, Place::Systems, effects),
         Command::Story => records::story_here(model, effects),
@@ -427,13 +442,15 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Quit | Command::Suspend => acts::leave(model, command, effects),
         Command::Repaint => effects.push(Effect::Repaint),
         Command::Copy => {
+            let of = |id: DeliveryId| id.to_string();
             let id = match model.place {
-                Place::Delivery => model.detail.id,
-                Place::Dead => model.group_here().map(|group| group.example),
-                _ => model.delivery_here().map(|row| row.id),
+                Place::Held | Place::HeldEvents | Place::HeldEvent => held::id_here(model),
+                Place::Delivery => model.detail.id.map(of),
+                Place::Dead => model.group_here().map(|group| of(group.example)),
+                _ => model.delivery_here().map(|row| of(row.id)),
             };
             if let Some(id) = id {
-                effects.push(Effect::Copy(id.to_string()));
+                effects.push(Effect::Copy(id.clone()));
                 toast(model, &format!("copied {id}"), false, effects);
             }
         }
@@ -466,6 +483,11 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | Command::Bottom => moves::step(model, command, effects),
         Command::Mark => moves::mark(model, effects),
         Command::MarkNone => model.deliveries.marked.clear(),
+        Command::Fold | Command::FoldAll | Command::UnfoldAll
+            if model.place == Place::HeldEvent =>
+        {
+            held::fold(model, command, effects);
+        }
         Command::Fold | Command::FoldAll | Command::UnfoldAll => {
             moves::fold(model, command, effects);
         }
@@ -545,6 +567,14 @@ fn doing(model: &Model) -> String {
         (Some(Overlay::Secret(secret)), _, _) => format!("replacing a secret of {}", secret.system),
         (Some(Overlay::Probe(probe)), _, _) => format!("probing {}", probe.system),
         (_, Place::Delivery, Some(id)) => format!("looking at delivery {id}"),
+        (_, Place::HeldEvent, _) if model.held.one.id.is_some() => {
+            let id = model
+                .held
+                .one
+                .id
+                .map_or_else(String::new, |id| id.to_string());
+            format!("looking at held event {id}")
+        }
         (_, Place::Runbook, _) => format!("reading the runbook of {}", model.reading.about),
         (_, place, _) => format!("looking at {}", place.title()),
     }

@@ -6,7 +6,7 @@ use super::super::json_view::Tree;
 use super::super::keymap::Command;
 use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
 use super::super::views;
-use super::{Effect, Query, go, height, loads, records};
+use super::{Effect, Query, go, height, held, loads, records};
 use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -32,8 +32,7 @@ pub(super) fn settle(model: &mut Model) {
     model.job.settle(&jobs, height);
     let batches: Vec<_> = model.batches.iter().map(|row| row.id).collect();
     model.batch.settle(&batches, height);
-    let strays: Vec<_> = model.strays.iter().map(|row| row.id).collect();
-    model.stray.settle(&strays, height);
+    held::settle(model, height);
     let differences: Vec<_> = (0..model.differences.len()).collect();
     model.difference.settle(&differences, height);
     let systems = system_ids(model);
@@ -166,9 +165,17 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
             let ids: Vec<_> = model.batches.iter().map(|row| row.id).collect();
             shift(&mut model.batch, &ids, command, height);
         }
-        Place::Strays => {
-            let ids: Vec<_> = model.strays.iter().map(|row| row.id).collect();
-            shift(&mut model.stray, &ids, command, height);
+        Place::Held => {
+            let ids = held::group_ids(model);
+            shift(&mut model.held.group, &ids, command, height);
+        }
+        Place::HeldEvents => {
+            let ids = held::row_ids(model);
+            shift(&mut model.held.row, &ids, command, height);
+        }
+        Place::HeldEvent => {
+            let count = views::held::rows(model).len();
+            model.held.one.line = target(command, model.held.one.line, count, height);
         }
         Place::Differences => {
             let ids: Vec<_> = (0..model.differences.len()).collect();
@@ -401,7 +408,8 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
                 go_filtered(model, filter, effects);
             }
         }
-        Place::Delivery | Place::Strays | Place::Runbook => {}
+        Place::Held | Place::HeldEvents | Place::HeldEvent => held::open(model, effects),
+        Place::Delivery | Place::Runbook => {}
     }
 }
 
@@ -429,7 +437,9 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Record if model.record.about.is_none() => model.record.pick.id.is_some(),
         Place::Record => records::fold_here(model).is_some(),
         Place::Systems => !paths_to_here(model).is_empty(),
-        Place::Delivery | Place::Strays | Place::Runbook => false,
+        Place::Held => model.held.group_here().is_some(),
+        Place::HeldEvents => model.held.row_here().is_some(),
+        Place::Delivery | Place::HeldEvent | Place::Runbook => false,
     }
 }
 
@@ -464,6 +474,13 @@ fn open_chosen(model: &mut Model, effects: &mut Vec<Effect>) {
                 model.job.id = Some(path);
                 go(model, Place::Reconcile, effects);
             }
+            About::Note => {
+                let filter = Filter {
+                    paths: vec![path],
+                    ..Filter::default()
+                };
+                go_filtered(model, filter, effects);
+            }
             About::Held => {
                 let filter = Filter {
                     paths: vec![path],
@@ -490,7 +507,7 @@ fn open_chosen(model: &mut Model, effects: &mut Vec<Effect>) {
             }
             go(model, Place::Systems, effects);
         }
-        OverviewId::Trouble(About::Strays, None) => go(model, Place::Strays, effects),
+        OverviewId::Trouble(About::Strays | About::Loop, None) => go(model, Place::Held, effects),
         OverviewId::Trouble(_, None) => go(model, Place::Log, effects),
     }
 }

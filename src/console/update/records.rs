@@ -93,6 +93,13 @@ pub(super) fn show(model: &mut Model, record: RecordId, effects: &mut Vec<Effect
 
 /// `s`: the record that the selected delivery is about.
 pub(super) fn story_here(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.place == Place::HeldEvent {
+        let held = model.held.one.data.as_ref();
+        if let Some(record) = held.and_then(|held| held.about.first()).cloned() {
+            show(model, record, effects);
+        }
+        return;
+    }
     let Some(id) = model.delivery_id_here() else {
         return;
     };

@@ -4,19 +4,16 @@ use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use super::super::json_view::Part;
 use super::super::model::{Body, Fold, Model, Slot};
 use super::super::theme::Role;
 use super::super::widgets::Pen;
 use super::deliveries;
+use super::lineage;
 use super::lines::{self, Row, Rows, at};
 use crate::queue::model::{Class, State, Step};
 use crate::store::view::{AttemptRow, DeliveryDetail};
 use crate::time::short;
 use crate::watch;
-
-/// Lines of a body that are shown; beyond that nobody reads on a terminal.
-const LONGEST: usize = 2_000;
 
 /// The lines of the screen, folded parts left out.
 pub fn rows(model: &Model) -> Vec<Row> {
@@ -28,6 +25,7 @@ pub fn rows(model: &Model) -> Vec<Row> {
         answer(&mut rows, detail);
         origin(&mut rows, detail);
         siblings(&mut rows, detail);
+        lineage::draw(&mut rows, detail);
         log(&mut rows, detail);
     }
     rows.done
@@ -396,28 +394,7 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
 
 /// A body, as a tree if it is JSON.
 fn body(rows: &mut Rows<'_>, body: Body) {
-    let Some((_, tree)) = rows.model.detail.trees.get(&body) else {
-        return;
-    };
-    for (index, row) in tree.rows(0..LONGEST).into_iter().enumerate() {
-        let mut pieces = vec![("  ".to_owned(), Role::Text)];
-        pieces.extend(row.parts.into_iter().map(|(part, text)| {
-            let role = match part {
-                Part::Indent | Part::Text => Role::Text,
-                Part::Fold | Part::Summary => Role::Accent,
-                Part::Key => Role::Busy,
-                Part::Number => Role::Good,
-                Part::Word => Role::Warn,
-                Part::Mark | Part::Aside | Part::Note => Role::Dim,
-            };
-            (text.into_string(), role)
-        }));
-        let fold = row.folded.map(|_| Fold::Tree(body, index));
-        rows.foldable(fold, pieces);
-    }
-    let more = tree.len().saturating_sub(LONGEST);
-    if more > 0 {
-        let text = format!("  ... {more} more lines: fold some, or see `midwatch show`");
-        rows.push(vec![(text, Role::Dim)]);
+    if let Some((_, tree)) = rows.model.detail.trees.get(&body) {
+        rows.tree(tree, body);
     }
 }

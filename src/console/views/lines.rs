@@ -7,11 +7,15 @@ use std::collections::HashSet;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::model::{Fold, Model};
+use super::super::json_view::{Part, Tree};
+use super::super::model::{Body, Fold, Model};
 use super::super::theme::Role;
 use super::super::widgets::{self, Pen};
 use crate::time::Timestamp;
 use crate::visible::Visible;
+
+/// Lines of a body that are shown; beyond that nobody reads on a terminal.
+const LONGEST: usize = 2_000;
 
 /// One line of the screen.
 #[derive(Debug, Clone)]
@@ -76,6 +80,39 @@ impl<'a> Rows<'a> {
             ],
         );
         open
+    }
+
+    /// A body, as it is laid out; what is marked in it stands out.
+    pub(super) fn tree(&mut self, tree: &Tree, body: Body) {
+        let mark = self.model.theme.glyph("▲ ", "! ");
+        for (index, row) in tree.rows(0..LONGEST).into_iter().enumerate() {
+            let is_marked = row.marked;
+            let mut pieces = vec![if is_marked {
+                (mark.to_owned(), Role::Bad)
+            } else {
+                ("  ".to_owned(), Role::Text)
+            }];
+            pieces.extend(row.parts.into_iter().map(|(part, text)| {
+                let role = match part {
+                    Part::Indent => Role::Text,
+                    Part::Key | Part::Text | Part::Number | Part::Word if is_marked => Role::Bad,
+                    Part::Text => Role::Text,
+                    Part::Fold | Part::Summary => Role::Accent,
+                    Part::Key => Role::Busy,
+                    Part::Number => Role::Good,
+                    Part::Word => Role::Warn,
+                    Part::Mark | Part::Aside | Part::Note => Role::Dim,
+                };
+                (text.into_string(), role)
+            }));
+            let fold = row.folded.map(|_| Fold::Tree(body, index));
+            self.foldable(fold, pieces);
+        }
+        let more = tree.len().saturating_sub(LONGEST);
+        if more > 0 {
+            let text = format!("  ... {more} more lines: fold some, or see `midwatch show`");
+            self.push(vec![(text, Role::Dim)]);
+        }
     }
 
     /// A value with its name, wrapped under itself.

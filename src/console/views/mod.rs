@@ -3,6 +3,8 @@
 mod dead;
 mod deliveries;
 pub mod delivery;
+pub mod held;
+mod lineage;
 mod lines;
 mod log;
 pub mod overlay;
@@ -11,7 +13,6 @@ mod reconcile;
 pub mod record;
 mod replays;
 pub mod runbook;
-mod strays;
 pub mod systems;
 #[cfg(test)]
 mod tests;
@@ -73,11 +74,12 @@ pub fn list_height(model: &Model) -> usize {
     let body = usize::from(chrome(model).body.height);
     let above = match model.place {
         Place::Dead => dead::above(model),
-        Place::Deliveries | Place::Log => 2,
+        Place::Held => held::above(model),
+        Place::Deliveries | Place::Log | Place::HeldEvents => 2,
         Place::Record if model.record.about.is_none() => 2,
         Place::Overview
         | Place::Replays
-        | Place::Strays
+        | Place::HeldEvent
         | Place::Delivery
         | Place::Record
         | Place::Runbook => 1,
@@ -137,7 +139,9 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::Reconcile => reconcile::draw(model, pen, area),
         Place::Differences => reconcile::draw_differences(model, pen, area),
         Place::Replays => replays::draw(model, pen, area),
-        Place::Strays => strays::draw(model, pen, area),
+        Place::Held => held::draw(model, pen, area),
+        Place::HeldEvents => held::draw_events(model, pen, area),
+        Place::HeldEvent => held::draw_event(model, pen, area),
         Place::Record => record::draw(model, pen, area),
         Place::Systems => systems::draw(model, pen, area),
         Place::Runbook => runbook::draw(model, pen, area),

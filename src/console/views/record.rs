@@ -165,7 +165,8 @@ fn fields(rows: &mut Rows<'_>, story: &Story) {
     }
 }
 
-fn padded(text: &str, width: usize) -> String {
+/// `text` in exactly `width` cells.
+pub(super) fn padded(text: &str, width: usize) -> String {
     let text = crate::visible::line(text, width);
     let gap = width.saturating_sub(text.width());
     format!("{text}{}", " ".repeat(gap))

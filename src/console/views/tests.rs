@@ -290,10 +290,37 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
             rows.batches[0].actor = bad();
             rows.batches[0].scope = bad();
             rows.batches[0].reason = Some(bad());
-            rows.strays[0].source = bad();
-            rows.strays[0].event_id = bad();
-            rows.strays[0].kind = bad();
-            rows.strays[0].reason = bad();
+            let group = &mut rows.held_groups[0];
+            (group.text, group.kind, group.source) = (bad(), bad(), bad());
+            for row in rows.held_rows.iter_mut().chain([&mut rows.held.row]) {
+                row.source = bad();
+                row.event_id = bad();
+                row.kind = bad();
+                row.subject = Some(bad());
+                row.reason = bad();
+            }
+            rows.held.about[0].key = bad();
+            rows.held.edits[0].actor = bad();
+            rows.held.edits[0].data = payload.as_bytes().to_vec();
+            for fault in &mut rows.held.faults {
+                (fault.pointer, fault.rule, fault.text) = (bad(), bad(), bad());
+            }
+            if let Some(event) = &mut rows.held.event {
+                event.schema_version = Some(bad());
+                let data = serde_json::json!({ payload: [payload, 1] });
+                event.data = serde_json::to_vec(&data).unwrap().into();
+            }
+            for node in &mut rows.trace.nodes {
+                if let Some(known) = &mut node.known {
+                    (known.kind, known.source) = (bad(), bad());
+                    (known.subject, known.reason) = (Some(bad()), Some(bad()));
+                }
+                for delivery in &mut node.deliveries {
+                    delivery.path = bad();
+                    delivery.reason = Some(bad());
+                }
+            }
+            rows.notes[0].text = bad();
             detail.need = Some(crate::store::view::NeedRow {
                 system: bad(),
                 kind: bad(),
@@ -624,5 +651,61 @@ fn the_record_screen_scrolls_cheaply() {
         fixture::talk(&mut model, "j");
         let bytes = cost(&mut painter, &model);
         assert!(bytes > 0 && bytes <= scroll, "scroll {size:?}: {bytes}");
+    }
+}
+
+#[test]
+fn a_held_event_shows_every_fault_and_marks_it_in_its_data() {
+    let mut model = at((100, 40), Place::HeldEvent);
+    let shown = text(&model);
+    for words in [
+        "/total       type           \"982,00\" is not of type \"number\"",
+        "/lines/0/qty minimum        0 is less than the minimum of 1",
+        "the whole    required       \"customer\" is a required property",
+        "▲     \"total\": \"982,00\",",
+        "▲           \"qty\": 0",
+        "anna (uid 1000) changed it; as it came:",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    let buffer = frame(&model);
+    let red = ratatui::style::Color::Red;
+    let (x, y) = find(&buffer, "\"total\": \"982");
+    assert_eq!((buffer[(x, y)].fg, buffer[(x + 10, y)].fg), (red, red));
+    assert_ne!(buffer[find(&buffer, "\"currency\"")].fg, red);
+    // Folded, the data is gone, and the faults are still told.
+    while !rows(&frame(&model))
+        .iter()
+        .any(|row| row.contains("▸ Data"))
+    {
+        fixture::talk(&mut model, "k");
+        if model.held.one.line < 20 && views_row(&model).starts_with("▾ Data") {
+            fixture::talk(&mut model, "\n");
+        }
+    }
+    assert!(!text(&model).contains("KAFFE-1"));
+}
+
+fn views_row(model: &Model) -> String {
+    super::held::rows(model)[model.held.one.line]
+        .line
+        .to_string()
+}
+
+#[test]
+fn the_delivery_tells_what_caused_it_and_what_was_noticed_on_its_path() {
+    let model = at((120, 80), Place::Delivery);
+    let shown = text(&model);
+    for words in [
+        "▾ Lineage  4 events, each below what caused it",
+        "    event 4190, pruned",
+        "    › order.created order 1042  from shop",
+        "      └ deal.updated order 1042  from crm",
+        "it seems: midwatch had just written there",
+        "held: /total is not a number",
+        "▾ Noticed  on this path, the last seen first",
+        "(41 times since 20:15)",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::words::{ago, events, when};
+use super::words::{ago, events, grouped, when};
 use super::{WorkerState, worker_state};
 use crate::config::model::Config;
 use crate::http::oauth::health::Health;
@@ -40,6 +40,10 @@ pub enum About {
     Job,
     /// Events without a delivery.
     Strays,
+    /// Events that cause one another without end.
+    Loop,
+    /// A system whose answers or versions changed.
+    Note,
 }
 
 /// One thing that is wrong now.
@@ -103,7 +107,14 @@ pub fn wrong_at(
     if overview.unrouted + overview.held_events > 0 {
         let mut parts = Vec::new();
         if overview.held_events > 0 {
-            parts.push(format!("{} held at the door", events(overview.held_events)));
+            let lately = match overview.held_lately {
+                0 => String::new(),
+                n => format!(", {} of them in the last 15 minutes", grouped(n)),
+            };
+            parts.push(format!(
+                "{} held at the door{lately}",
+                events(overview.held_events)
+            ));
         }
         if overview.unrouted > 0 {
             let verb = if overview.unrouted == 1 {
@@ -127,6 +138,8 @@ pub fn wrong_at(
             weight: overview.held_events,
         });
     }
+    all.extend(loop_trouble(overview));
+    all.extend(note_troubles(overview, config, now));
     all.sort_by(|a, b| {
         (b.severity, a.about, b.weight, &a.path, &a.job)
             .cmp(&(a.severity, b.about, a.weight, &b.path, &b.job))
@@ -144,6 +157,47 @@ fn bare(severity: Severity, about: About, words: String) -> Trouble {
         runbook: None,
         weight: 0,
     }
+}
+
+/// Events that a chain of causes led to which was cut because it was too long: two systems answer one another for ever.
+fn loop_trouble(overview: &Overview) -> Option<Trouble> {
+    let words = match overview.looped {
+        0 => return None,
+        1 => "1 event is held at the end of a chain of causes without end".to_owned(),
+        n => format!(
+            "{} events are held at the end of chains of causes without end",
+            grouped(n)
+        ),
+    };
+    let words = format!("{words}: systems answer one another, see its lineage");
+    Some(bare(Severity::Warning, About::Loop, words))
+}
+
+/// Answers, versions and deprecations of the last day that may break what works now; the newest of each system.
+fn note_troubles(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Trouble> {
+    let mut told: Vec<&str> = Vec::new();
+    let mut all = Vec::new();
+    for note in &overview.notes {
+        if note.kind.severity() < Severity::Warning || told.contains(&note.system.as_str()) {
+            continue;
+        }
+        told.push(&note.system);
+        let words = format!(
+            "{} changed, seen {}: {}",
+            line(&note.system, 40),
+            when(note.last, now, config.site.timezone),
+            line(&note.text, 120)
+        );
+        let path = note
+            .path
+            .as_ref()
+            .filter(|path| config.path(path).is_some());
+        all.push(Trouble {
+            path: path.cloned(),
+            ..bare(Severity::Warning, About::Note, words)
+        });
+    }
+    all
 }
 
 fn store_troubles(overview: &Overview) -> Vec<Trouble> {
