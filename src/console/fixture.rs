@@ -2,6 +2,7 @@
 
 pub mod held;
 pub mod lineage;
+pub mod review;
 
 use std::sync::Arc;
 
@@ -552,6 +553,8 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
         held: held::detail(),
         trace: lineage::trace(),
         notes: lineage::notes(),
+        reviews: review::fields(),
+        held_deliveries: review::deliveries(),
         records: records(),
         story: story(),
     };
@@ -602,6 +605,8 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     model.held.one.id = Some(event);
     let whole = Loaded::HeldEvent(event, Some(Box::new(rows.held)));
     answer(&mut model, Slot::HeldEvent, whole);
+    let reviews = Loaded::Reviews(rows.reviews, rows.held_deliveries);
+    answer(&mut model, Slot::Reviews, reviews);
     answer(
         &mut model,
         Slot::Found,
@@ -635,6 +640,8 @@ pub struct Rows {
     pub held: HeldDetail,
     pub trace: Trace,
     pub notes: Vec<NoteRow>,
+    pub reviews: Vec<ReviewRow>,
+    pub held_deliveries: Vec<DeliveryRow>,
     pub records: Vec<RecordRow>,
     pub story: Story,
 }
@@ -654,7 +661,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 14] = [
+pub const PLACES: [Place; 15] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -665,6 +672,7 @@ pub const PLACES: [Place; 14] = [
     Place::Held,
     Place::Record,
     Place::Systems,
+    Place::Review,
     Place::Differences,
     Place::HeldEvents,
     Place::HeldEvent,

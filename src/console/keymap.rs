@@ -40,6 +40,8 @@ pub enum Context {
     Record,
     /// Screen 0.
     Systems,
+    /// Screen V.
+    Review,
     /// A runbook.
     Runbook,
     /// Everything that can be moved through.
@@ -94,6 +96,7 @@ pub enum Command {
     Held,
     Record,
     Systems,
+    Review,
     NextScreen,
     PreviousScreen,
     Filter,
@@ -113,6 +116,9 @@ pub enum Command {
     Story,
     FindRecord,
     Unmask,
+    Release,
+    EditHeld,
+    Discard,
     GoLive,
     Probe,
     ReplaceSecret,
@@ -158,6 +164,9 @@ impl Command {
                 | Self::RunNow
                 | Self::AbortReplay
                 | Self::GoLive
+                | Self::Release
+                | Self::EditHeld
+                | Self::Discard
                 | Self::Probe
                 | Self::ReplaceSecret
                 | Self::EnableHook

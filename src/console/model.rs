@@ -3,6 +3,7 @@
 //! Holds whole snapshots, never parts of two; every selection is by id, so that it stays on its thing when rows come and go.
 
 mod held;
+mod review;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tui_input::Input as Line;
 
 pub use held::{Held, HeldOne};
+pub use review::{Review, ReviewItem};
 
 use super::json_view::Tree;
 use super::theme::Theme;
@@ -69,6 +71,8 @@ pub enum Place {
     Record,
     /// Screen 0.
     Systems,
+    /// Screen V: what waits for a person's decision.
+    Review,
     /// The differences of a run.
     Differences,
     /// The events of a held group.
@@ -81,7 +85,7 @@ pub enum Place {
 
 impl Place {
     /// The numbered screens, in order.
-    pub const SCREENS: [Self; 10] = [
+    pub const SCREENS: [Self; 11] = [
         Self::Overview,
         Self::Deliveries,
         Self::Dead,
@@ -92,7 +96,11 @@ impl Place {
         Self::Held,
         Self::Record,
         Self::Systems,
+        Self::Review,
     ];
+
+    /// The key of each numbered or lettered screen, in the same order.
+    pub const KEYS: &str = "1234567890V";
 
     /// Its name on the tab.
     pub fn title(self) -> &'static str {
@@ -107,6 +115,7 @@ impl Place {
             Self::Held => "Held",
             Self::Record => "Record",
             Self::Systems => "Systems",
+            Self::Review => "Review",
             Self::Differences => "Differences",
             Self::HeldEvents => "Held events",
             Self::HeldEvent => "Held event",
@@ -127,13 +136,13 @@ impl Place {
     pub fn weight(self) -> u8 {
         match self {
             Self::Replays => 1,
-            Self::Held => 2,
+            Self::Held => 4,
             Self::Reconcile => 3,
             Self::Systems => 4,
             Self::Log => 5,
             Self::Delivery => 6,
             Self::Record => 7,
-            Self::Dead => 8,
+            Self::Review | Self::Dead => 8,
             Self::Deliveries => 9,
             Self::Overview
             | Self::Differences
@@ -350,6 +359,8 @@ pub enum Asking {
     Search,
     /// A record's key, or an id of it.
     Record,
+    /// A place of a held event, and what is to stand there.
+    Edit,
 }
 
 /// A line of input at the bottom.
@@ -540,6 +551,8 @@ pub enum Slot {
     Differences,
     /// Replays.
     Batches,
+    /// What waits for a decision.
+    Reviews,
     /// Groups of held events.
     Held,
     /// The events of one.
@@ -638,6 +651,8 @@ pub struct Model {
     pub batch: Selection<BatchId>,
     /// Screen 8, with what is behind it.
     pub held: Held,
+    /// Screen V.
+    pub review: Review,
     /// Screen 9.
     pub record: Recorded,
     /// Screen 0: the selected system.
@@ -701,6 +716,7 @@ impl Model {
             batches: Vec::new(),
             batch: Selection::default(),
             held: Held::default(),
+            review: Review::default(),
             record: Recorded::default(),
             system: Selection::default(),
             known: BTreeSet::new(),
@@ -798,6 +814,7 @@ impl Model {
             | Place::Differences
             | Place::Record
             | Place::Systems => None,
+            Place::Review => self.review.delivery_here().map(|row| row.path.clone()),
         }
     }
 
@@ -826,6 +843,7 @@ impl Model {
         match self.place {
             Place::Deliveries => self.deliveries.selection.id,
             Place::Delivery => self.detail.id,
+            Place::Review => self.review.delivery_here().map(|row| row.id),
             _ => None,
         }
     }

@@ -15,11 +15,16 @@ use crate::control::action::HeldScope;
 use crate::http::oauth::health;
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
+use crate::queue::model::State;
 use crate::store::view::{DeliveryRow, NoteFilter};
 use crate::store::{Cursor, ReadError, Reader};
 
 /// What a search has found so far is shown this often.
 const PROGRESS: Duration = Duration::from_millis(250);
+/// Of the newest reviews, this many are looked through for decided ones.
+const DECIDED: usize = 20;
+/// Held deliveries that are read at most.
+const DELIVERIES: usize = 100;
 /// Notes of a path that are read at most.
 const NOTES: usize = 20;
 /// Runs, replays, held events, differences that are read at most.
@@ -194,6 +199,7 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .differences(run, ROWS)
                 .map(|rows| Loaded::Differences(run, rows)),
             Query::Batches => reader.batches(ROWS).map(Loaded::Batches),
+            Query::Reviews => reviews(reader),
             Query::Held => reader.held_groups().map(Loaded::Held),
             Query::HeldEvents(group) => reader
                 .held_events(Some(&HeldScope::Group(group)), None, ROWS)
@@ -233,6 +239,19 @@ impl<Report: Fn(Input)> Thread<Report> {
         // Asked once for each: what cannot be read now is not read better next second.
         self.known = hash;
     }
+}
+
+/// Fields that wait for a decision, those that were decided a while ago, and deliveries that are held.
+fn reviews(reader: &Reader) -> Result<Loaded, ReadError> {
+    let mut fields = reader.reviews(true, ROWS)?;
+    let decided = reader.reviews(false, DECIDED)?;
+    fields.extend(decided.into_iter().filter(|row| row.decided.is_some()));
+    let held = Filter {
+        states: vec![State::Held],
+        ..Filter::default()
+    };
+    let (deliveries, _) = reader.deliveries(&held, Cursor::Newest, DELIVERIES)?;
+    Ok(Loaded::Reviews(fields, deliveries))
 }
 
 /// What belongs together with a delivery's event, and what was noticed on its path.

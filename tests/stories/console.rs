@@ -342,7 +342,7 @@ fn every_size_is_painted_and_works() {
             ]);
         }
         if cols >= 120 && rows >= 40 {
-            console.sees(&["Nordlys Coffee", "p95", "8 Strays"]);
+            console.sees(&["Nordlys Coffee", "p95", "8 Held"]);
         }
     }
     console.press("q");

@@ -49,6 +49,7 @@ pub const TABLE: &[Binding] = &[
             C::Record,
             C::Held,
             C::HeldEvents,
+            C::Review,
         ],
         &["enter", "l", "right"],
         Command::Open,
@@ -112,6 +113,27 @@ pub const TABLE: &[Binding] = &[
         "Fold or unfold the selected part",
     ),
     bind(
+        &[C::Held, C::HeldEvents, C::HeldEvent],
+        &["r"],
+        Command::Release,
+        "release",
+        "Release the selected group or event: it is judged again by today's contracts",
+    ),
+    bind(
+        &[C::HeldEvent],
+        &["e"],
+        Command::EditHeld,
+        "edit",
+        "Change a value of the event and release it: /total = 982.00",
+    ),
+    bind(
+        &[C::Held, C::HeldEvents, C::HeldEvent],
+        &["d"],
+        Command::Discard,
+        "discard",
+        "Discard the selected group or event, with a reason: it is never delivered",
+    ),
+    bind(
         &[C::Replays],
         &["enter", "l", "right"],
         Command::Open,
@@ -119,7 +141,7 @@ pub const TABLE: &[Binding] = &[
         "Show the deliveries that the selected replay is made of",
     ),
     bind(
-        &[C::Deliveries, C::Dead, C::Delivery],
+        &[C::Deliveries, C::Dead, C::Delivery, C::Review],
         &["r"],
         Command::Replay,
         "replay",
@@ -133,7 +155,7 @@ pub const TABLE: &[Binding] = &[
         "Filter: path:crm state:dead type:order.* class:rejected status:422 newer:2h, or any text",
     ),
     bind(
-        &[C::Deliveries, C::Delivery, C::HeldEvent],
+        &[C::Deliveries, C::Delivery, C::HeldEvent, C::Review],
         &["s"],
         Command::Story,
         "story",
@@ -203,7 +225,7 @@ pub const TABLE: &[Binding] = &[
         "Unmark all",
     ),
     bind(
-        &[C::Deliveries, C::Dead, C::Delivery],
+        &[C::Deliveries, C::Dead, C::Delivery, C::Review],
         &["c"],
         Command::Cancel,
         "cancel",
@@ -437,6 +459,13 @@ pub const TABLE: &[Binding] = &[
         Command::Systems,
         "",
         "Systems: addresses, credentials, webhooks",
+    ),
+    bind(
+        &[C::Global],
+        &["V"],
+        Command::Review,
+        "",
+        "Review: fields that two systems disagree about, and deliveries held for you",
     ),
     bind(
         &[C::Global],

@@ -16,6 +16,7 @@ const ALL: &[Context] = &[
     C::HeldEvent,
     C::Record,
     C::Systems,
+    C::Review,
     C::Runbook,
     C::List,
     C::Global,

@@ -9,7 +9,13 @@ use crate::store::view::BatchState;
 
 /// The dialog can be answered with yes, or will be once it has been readable.
 pub fn willing(dialog: &Dialog) -> bool {
-    let counts = matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. });
+    let counts = matches!(
+        dialog.action,
+        Action::Replay { .. }
+            | Action::Cancel { .. }
+            | Action::Release { .. }
+            | Action::DiscardHeld { .. }
+    );
     let something = |count: u64| count > 0 || !counts;
     matches!(dialog.stage, Stage::Reading { .. })
         && dialog
@@ -66,6 +72,9 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::GoLive => model
             .path_here()
             .is_some_and(|path| acts::in_shadow(model, &path)),
+        Command::Release | Command::Discard => held::scope(model).is_some(),
+        Command::EditHeld => held::is_editable(model),
+        Command::Story if model.place == Place::Review => model.review.pick.id.is_some(),
         Command::Story if model.place == Place::HeldEvent => {
             (model.held.one.data.iter()).any(|data| !data.about.is_empty())
         }

@@ -7,7 +7,7 @@ use tui_input::Input as Line;
 
 use super::super::keymap::Command;
 use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
-use super::{Effect, Exit, READABLE, Timer, able, go, loads, moves, systems, toast};
+use super::{Effect, Exit, READABLE, Timer, able, go, held, loads, moves, systems, toast};
 use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done, Preview};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
@@ -59,6 +59,10 @@ pub(super) fn scope(model: &Model) -> Option<(Filter, String)> {
             let id = model.detail.data.as_ref()?.row.id;
             Some((of_ids([id]), format!("delivery {id}")))
         }
+        Place::Review => {
+            let id = model.review.delivery_here()?.id;
+            Some((of_ids([id]), format!("delivery {id}")))
+        }
         Place::Dead => {
             let group = model.group_here()?;
             let filter = Filter {
@@ -106,6 +110,14 @@ pub(super) fn begin(model: &mut Model, command: Command, effects: &mut Vec<Effec
             (title, Action::AbortReplay { batch: batch.id }, "")
         }),
         Command::GoLive => golive(model),
+        Command::Release => held::scope(model)
+            .ok_or(nothing)
+            .map(|(scope, words)| (format!("Release {words}"), Action::Release { scope }, "")),
+        Command::Discard => held::scope(model).ok_or(nothing).map(|(scope, words)| {
+            let reason = String::new();
+            let action = Action::DiscardHeld { scope, reason };
+            (format!("Discard {words}"), action, "reason")
+        }),
         Command::Probe => systems::probe(model),
         Command::EnableHook => enable_hook(model),
         Command::Adopt => adopt_here(model),
@@ -256,7 +268,7 @@ pub(super) fn adopt(model: &mut Model, kind: String, effects: &mut Vec<Effect>) 
     open(model, title, action, label, effects);
 }
 
-fn open(
+pub(super) fn open(
     model: &mut Model,
     title: String,
     action: Action,
@@ -276,8 +288,14 @@ fn open(
         top: 0,
         hasty: false,
     };
+    // What is given up for ever is given a reason first.
+    let writes = matches!(dialog.action, Action::DiscardHeld { .. });
     model.overlay = Some(Overlay::Dialog(Box::new(dialog)));
-    ask(model, effects);
+    if writes {
+        write(model);
+    } else {
+        ask(model, effects);
+    }
 }
 
 /// Asks the worker what the dialog's action would do.
@@ -305,7 +323,9 @@ pub(super) fn write(model: &mut Model) {
 pub(super) fn unwritten(model: &mut Model, effects: &mut Vec<Effect>) {
     if let Some(Overlay::Dialog(dialog)) = &mut model.overlay {
         let before = match &dialog.action {
-            Action::Cancel { reason, .. } | Action::Pause { reason, .. } => reason.clone(),
+            Action::Cancel { reason, .. }
+            | Action::Pause { reason, .. }
+            | Action::DiscardHeld { reason, .. } => reason.clone(),
             Action::Escalate { note, .. } => note.clone(),
             _ => String::new(),
         };
@@ -319,7 +339,9 @@ pub(super) fn written(model: &mut Model, effects: &mut Vec<Effect>) {
     if let Some(Overlay::Dialog(dialog)) = &mut model.overlay {
         let text = dialog.line.value().trim().to_owned();
         match &mut dialog.action {
-            Action::Cancel { reason, .. } | Action::Pause { reason, .. } => *reason = text,
+            Action::Cancel { reason, .. }
+            | Action::Pause { reason, .. }
+            | Action::DiscardHeld { reason, .. } => *reason = text,
             Action::Escalate { note, .. } => *note = text,
             _ => {}
         }

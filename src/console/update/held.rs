@@ -2,11 +2,14 @@
 
 use super::super::json_view::Tree;
 use super::super::keymap::Command;
-use super::super::model::{Body, Fold, HeldOne, Model, Place, Selection, Slot};
+use super::super::model::{Asking, Body, Fold, HeldOne, Model, Place, Prompt, Selection, Slot};
 use super::super::views;
-use super::{Effect, go, loads, records};
+use super::{Effect, acts, go, loads, records};
+use crate::control::action::{Action, DataChange, DataEdit, HeldScope};
+use crate::event::contract::Fault;
 use crate::ids::{EventId, HeldGroupId};
 use crate::record::mask::Veil;
+use crate::store::view::Admission;
 
 /// The groups, in order.
 pub(super) fn group_ids(model: &Model) -> Vec<HeldGroupId> {
@@ -162,10 +165,128 @@ pub(super) fn event_here(model: &Model) -> Option<EventId> {
     }
 }
 
+/// What `r` and `d` are about here.
+pub(super) fn scope(model: &Model) -> Option<(HeldScope, String)> {
+    if model.place == Place::Held {
+        let id = model.held.group_here()?.id;
+        return Some((HeldScope::Group(id), format!("group {id} of held events")));
+    }
+    if model.place == Place::HeldEvent && !is_open(model) {
+        return None;
+    }
+    let id = event_here(model)?;
+    Some((HeldScope::Events(vec![id]), format!("held event {id}")))
+}
+
+/// The event shown whole is still held or unrouted.
+fn is_open(model: &Model) -> bool {
+    let data = model.held.one.data.as_ref();
+    data.is_some_and(|data| matches!(data.row.admission, Admission::Held | Admission::Unrouted))
+}
+
+/// The event shown whole can be changed.
+pub(super) fn is_editable(model: &Model) -> bool {
+    let data = model.held.one.data.as_ref();
+    is_open(model) && data.is_some_and(|data| data.event.is_some())
+}
+
+/// `e`: a line to change a value with, begun with the first place that is wrong.
+pub(super) fn ask(model: &mut Model) {
+    let Some(data) = model.held.one.data.as_ref().filter(|_| is_editable(model)) else {
+        return;
+    };
+    let place = data.faults.first().map_or_else(|| "/".to_owned(), missing);
+    model.prompt = Some(Prompt {
+        asking: Asking::Edit,
+        before: String::new(),
+        line: tui_input::Input::new(format!("{place} = ")),
+        error: None,
+    });
+}
+
+/// The place to be mended: of a member that is missing, where it belongs.
+fn missing(fault: &Fault) -> String {
+    let named = (fault.rule == "required")
+        .then(|| fault.text.split('"').nth(1))
+        .flatten();
+    match named {
+        Some(name) => {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            format!("{}/{name}", fault.pointer)
+        }
+        None => fault.pointer.clone(),
+    }
+}
+
+/// `/total = 982.00`, or `/total` alone to take it away. What is no JSON is a text.
+pub(super) fn change(line: &str) -> Result<DataChange, String> {
+    let line = line.trim();
+    let (pointer, value) = match line.split_once('=') {
+        Some((pointer, value)) => (pointer.trim(), Some(value.trim())),
+        None => (line, None),
+    };
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Err("a place begins with /: `/total = 982.00`; a place alone is taken away".into());
+    }
+    let value = match value {
+        Some("") => {
+            return Err(
+                "what is to stand there? `\"\"` is an empty text, a place alone is taken away"
+                    .into(),
+            );
+        }
+        Some(text) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => {
+            Some(text.to_owned())
+        }
+        Some(text) => Some(serde_json::Value::from(text).to_string()),
+        None if pointer.is_empty() => return Err("which place? `/total = 982.00`".into()),
+        None => None,
+    };
+    Ok(DataChange {
+        pointer: pointer.to_owned(),
+        value: value.map(Into::into),
+    })
+}
+
+/// Enter in that line: what the change would do is asked.
+pub(super) fn edit(model: &mut Model, change: DataChange, effects: &mut Vec<Effect>) {
+    let Some(event) = model.held.one.id else {
+        return;
+    };
+    let title = format!("Edit held event {event} and release it");
+    let edit = DataEdit::Changes(vec![change]);
+    acts::open(model, title, Action::EditHeld { event, edit }, "", effects);
+}
+
 /// What is copied here.
 pub(super) fn id_here(model: &Model) -> Option<String> {
     match model.place {
         Place::Held => model.held.group_here().map(|group| group.id.to_string()),
         _ => event_here(model).map(|id| id.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_a_place_and_json_or_a_text() {
+        for (typed, pointer, value) in [
+            ("/total = 982.00", "/total", Some("982.00")),
+            ("/a/b= true", "/a/b", Some("true")),
+            ("/note = two words", "/note", Some("\"two words\"")),
+            ("/note = \"a = b\"", "/note", Some("\"a = b\"")),
+            (" /total ", "/total", None),
+            ("= {}", "", Some("{}")),
+        ] {
+            let read = change(typed).unwrap();
+            assert_eq!(read.pointer, pointer, "{typed}");
+            let read = read.value.as_ref().map(|value| value.expose().to_owned());
+            assert_eq!(read.as_deref(), value, "{typed}");
+        }
+        for bad in ["", "total = 1", "/total =", "= "] {
+            assert!(change(bad).is_err(), "{bad}");
+        }
     }
 }

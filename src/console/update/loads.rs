@@ -25,6 +25,7 @@ fn slots(model: &Model) -> Vec<Slot> {
         Place::Reconcile => &[Slot::Runs],
         Place::Differences => &[Slot::Differences],
         Place::Replays => &[Slot::Batches],
+        Place::Review => &[Slot::Reviews],
         Place::Held => &[Slot::Held],
         Place::HeldEvents => &[Slot::Held, Slot::HeldEvents],
         Place::HeldEvent => &[Slot::HeldEvent],
@@ -75,6 +76,7 @@ fn query(model: &Model, slot: Slot) -> Option<Query> {
         Slot::Runs => Query::Runs,
         Slot::Differences => Query::Differences(model.run?),
         Slot::Batches => Query::Batches,
+        Slot::Reviews => Query::Reviews,
         Slot::Held => Query::Held,
         Slot::HeldEvents => Query::HeldEvents(model.held.open?),
         Slot::HeldEvent => Query::HeldEvent(model.held.one.id?),
@@ -217,6 +219,10 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
         Loaded::Batches(rows) => {
             model.batches = rows;
             tell_replay(model, effects);
+        }
+        Loaded::Reviews(fields, deliveries) => {
+            model.review.fields = fields;
+            model.review.deliveries = deliveries;
         }
         Loaded::Held(groups) => model.held.groups = groups,
         Loaded::HeldEvents(group, rows) => {

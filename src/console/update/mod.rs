@@ -28,7 +28,7 @@ use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
     BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldDetail, HeldGroup,
-    HeldRow, LogRow, NoteRow, Overview, RecordRow, RunRow, Story, Trace,
+    HeldRow, LogRow, NoteRow, Overview, RecordRow, ReviewRow, RunRow, Story, Trace,
 };
 use crate::time::Timestamp;
 use crate::visible::Visible;
@@ -131,6 +131,8 @@ pub enum Loaded {
     Differences(RunId, Vec<DifferenceRow>),
     /// [`Slot::Batches`]
     Batches(Vec<BatchRow>),
+    /// [`Slot::Reviews`]: fields, and deliveries that are held.
+    Reviews(Vec<ReviewRow>, Vec<DeliveryRow>),
     /// [`Slot::Held`]
     Held(Vec<HeldGroup>),
     /// [`Slot::HeldEvents`], of which group.
@@ -173,6 +175,8 @@ pub enum Query {
     Differences(RunId),
     /// The newest replays.
     Batches,
+    /// Fields and deliveries that wait for a decision.
+    Reviews,
     /// Groups of held events.
     Held,
     /// The newest events of one.
@@ -289,6 +293,7 @@ pub fn screen_contexts(place: Place) -> Vec<Context> {
         Place::HeldEvent => Context::HeldEvent,
         Place::Record => Context::Record,
         Place::Systems => Context::Systems,
+        Place::Review => Context::Review,
         Place::Differences => Context::Differences,
         Place::Runbook => Context::Runbook,
     };
@@ -407,6 +412,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Held => go(model, Place::Held, effects),
         Command::Record => go(model, Place::Record, effects),
         Command::Systems => go(model, Place::Systems, effects),
+        Command::Review => go(model, Place::Review, effects),
+        Command::EditHeld => held::ask(model),
         Command::Story => records::story_here(model, effects),
         Command::FindRecord => records::ask(model),
         Command::Unmask => model.record.unmasked = !model.record.unmasked,
@@ -463,6 +470,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | Command::RunNow
         | Command::AbortReplay
         | Command::GoLive
+        | Command::Release
+        | Command::Discard
         | Command::Probe
         | Command::EnableHook
         | Command::Adopt

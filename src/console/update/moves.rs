@@ -33,6 +33,8 @@ pub(super) fn settle(model: &mut Model) {
     let batches: Vec<_> = model.batches.iter().map(|row| row.id).collect();
     model.batch.settle(&batches, height);
     held::settle(model, height);
+    let reviews = model.review.ids();
+    model.review.pick.settle(&reviews, height);
     let differences: Vec<_> = (0..model.differences.len()).collect();
     model.difference.settle(&differences, height);
     let systems = system_ids(model);
@@ -168,6 +170,10 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
         Place::Held => {
             let ids = held::group_ids(model);
             shift(&mut model.held.group, &ids, command, height);
+        }
+        Place::Review => {
+            let ids = model.review.ids();
+            shift(&mut model.review.pick, &ids, command, height);
         }
         Place::HeldEvents => {
             let ids = held::row_ids(model);
@@ -409,8 +415,20 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Place::Held | Place::HeldEvents | Place::HeldEvent => held::open(model, effects),
+        Place::Review => {
+            if let Some(id) = review_delivery(model) {
+                show_delivery(model, id, effects);
+            }
+        }
         Place::Delivery | Place::Runbook => {}
     }
+}
+
+/// The delivery behind what is selected on the Review screen.
+fn review_delivery(model: &Model) -> Option<DeliveryId> {
+    let review = &model.review;
+    let held = review.delivery_here().map(|row| row.id);
+    held.or_else(|| review.field_here()?.delivery)
 }
 
 /// The paths that deliver to the selected system.
@@ -439,6 +457,7 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Systems => !paths_to_here(model).is_empty(),
         Place::Held => model.held.group_here().is_some(),
         Place::HeldEvents => model.held.row_here().is_some(),
+        Place::Review => review_delivery(model).is_some(),
         Place::Delivery | Place::HeldEvent | Place::Runbook => false,
     }
 }
@@ -508,6 +527,7 @@ fn open_chosen(model: &mut Model, effects: &mut Vec<Effect>) {
             go(model, Place::Systems, effects);
         }
         OverviewId::Trouble(About::Strays | About::Loop, None) => go(model, Place::Held, effects),
+        OverviewId::Trouble(About::Review, None) => go(model, Place::Review, effects),
         OverviewId::Trouble(_, None) => go(model, Place::Log, effects),
     }
 }

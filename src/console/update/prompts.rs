@@ -6,7 +6,9 @@ use tui_input::{Input as Line, InputRequest};
 use super::super::keymap::{self, Binding, Command, Context};
 use super::super::model::{Asking, Model, Overlay, Place, Prompt, Slot, Stage};
 use super::super::views;
-use super::{Effect, Exit, acts, height, loads, moves, records, run, screen_contexts, systems};
+use super::{
+    Effect, Exit, acts, height, held, loads, moves, records, run, screen_contexts, systems,
+};
 use crate::queue::filter::{Filter, FilterError, KEYS, check_paths};
 
 /// A line of input holds no more characters than this.
@@ -143,6 +145,17 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         },
         Asking::LogFilter | Asking::Record => {}
+        Asking::Edit => match held::change(prompt.line.value()) {
+            Ok(change) => {
+                model.prompt = None;
+                held::edit(model, change, effects);
+                return;
+            }
+            Err(error) => {
+                prompt.error = Some(error);
+                return;
+            }
+        },
         Asking::Search => {
             prompt.line.value().clone_into(&mut model.reading.needle);
             model.reading.found = None;
@@ -160,7 +173,7 @@ fn dismiss(model: &mut Model, effects: &mut Vec<Effect>) {
             Asking::Record if prompt.before != model.record.needle => {
                 records::look_for(model, prompt.before, effects);
             }
-            Asking::Record | Asking::Search => {}
+            Asking::Record | Asking::Search | Asking::Edit => {}
         }
     }
 }
@@ -270,6 +283,11 @@ fn edit(model: &mut Model, requests: &[InputRequest], effects: &mut Vec<Effect>)
         }
         Asking::LogFilter => model.log_filter = text.trim().to_lowercase(),
         Asking::Record => records::look_for(model, text.trim().to_owned(), effects),
+        Asking::Edit => {
+            if let Some(prompt) = &mut model.prompt {
+                prompt.error = None;
+            }
+        }
         Asking::Search => {}
     }
 }

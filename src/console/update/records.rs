@@ -100,6 +100,12 @@ pub(super) fn story_here(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         return;
     }
+    if let Some(field) = model.review.field_here()
+        && model.place == Place::Review
+    {
+        show(model, field.about.clone(), effects);
+        return;
+    }
     let Some(id) = model.delivery_id_here() else {
         return;
     };
@@ -124,6 +130,7 @@ pub(super) fn of_delivery(
     model.record.asked = None;
     let row = match model.place {
         Place::Delivery => model.detail.data.as_ref().map(|data| &data.row),
+        Place::Review => model.review.delivery_here(),
         _ => model.delivery_here(),
     };
     let Some(row) = row else { return };

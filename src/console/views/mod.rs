@@ -12,6 +12,7 @@ mod overview;
 mod reconcile;
 pub mod record;
 mod replays;
+mod review;
 pub mod runbook;
 pub mod systems;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub fn list_height(model: &Model) -> usize {
     let above = match model.place {
         Place::Dead => dead::above(model),
         Place::Held => held::above(model),
+        Place::Review => review::above(model),
         Place::Deliveries | Place::Log | Place::HeldEvents => 2,
         Place::Record if model.record.about.is_none() => 2,
         Place::Overview
@@ -144,6 +146,7 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::HeldEvent => held::draw_event(model, pen, area),
         Place::Record => record::draw(model, pen, area),
         Place::Systems => systems::draw(model, pen, area),
+        Place::Review => review::draw(model, pen, area),
         Place::Runbook => runbook::draw(model, pen, area),
     }
 }
@@ -262,7 +265,7 @@ fn tabs(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         .sum();
     // As much of the names as there is room for: all in full, the short ones, then without the least important.
     let label = |index: usize, place: Place, level: u8| {
-        let number = (index + 1) % 10;
+        let number = &Place::KEYS[index..=index];
         let current = here == Some(index);
         match level {
             0 if place == Place::Dead && dead > 0 => {
@@ -401,6 +404,7 @@ fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) -> Option<Position> {
             Asking::LogFilter => "lines with: ",
             Asking::Search => "search: ",
             Asking::Record => "record: ",
+            Asking::Edit => "set: ",
         };
         let used = pen.text(
             area.x + 1,

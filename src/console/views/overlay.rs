@@ -284,13 +284,17 @@ fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Ro
     let Some(preview) = &dialog.preview else {
         return lines;
     };
-    let counted = matches!(dialog.action, Action::Replay { .. } | Action::Cancel { .. });
+    let counted = match dialog.action {
+        Action::Replay { .. } | Action::Cancel { .. } => Some(("delivery", "deliveries")),
+        Action::Release { .. } | Action::DiscardHeld { .. } => Some(("event", "events")),
+        _ => None,
+    };
     add(&preview.scope, Role::Text);
-    if counted {
+    if let Some((one, many)) = counted {
         let mut text = match preview.count {
             0 => "Nothing matches any more.".to_owned(),
-            1 => "1 delivery".to_owned(),
-            n => format!("{} deliveries", watch::grouped(n)),
+            1 => format!("1 {one}"),
+            n => format!("{} {many}", watch::grouped(n)),
         };
         if let Some(oldest) = preview.oldest.filter(|_| preview.count > 0) {
             let when = watch::when(oldest, model.now, model.config.site.timezone);
@@ -324,7 +328,9 @@ fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Ro
     for note in &preview.notes {
         add(note, Role::Text);
     }
-    if let Action::Cancel { reason, .. } | Action::Pause { reason, .. } = &dialog.action
+    if let Action::Cancel { reason, .. }
+    | Action::Pause { reason, .. }
+    | Action::DiscardHeld { reason, .. } = &dialog.action
         && !reason.is_empty()
     {
         add(&format!("reason: {reason}"), Role::Text);

@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::draw;
 use crate::console::fixture::{self, PLACES, key, keys};
 use crate::console::model::Slot;
-use crate::console::model::{Link, Model, Overlay, Place};
+use crate::console::model::{Fold, Link, Model, Overlay, Place};
 use crate::console::paint::Painter;
 use crate::console::theme::{Palette, Theme};
 use crate::console::update::{Input, Loaded, update};
@@ -321,6 +321,13 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
                 }
             }
             rows.notes[0].text = bad();
+            for field in &mut rows.reviews {
+                (field.field, field.source, field.receiver) = (bad(), bad(), bad());
+                (field.ours, field.theirs) = (Some(bad()), Some(bad() + "x"));
+                (field.base, field.reason) = (Some(bad()), bad());
+                (field.about.kind, field.about.key) = (bad(), bad());
+            }
+            rows.held_deliveries[0].reason = Some(bad());
             detail.need = Some(crate::store::view::NeedRow {
                 system: bad(),
                 kind: bad(),
@@ -663,7 +670,7 @@ fn a_held_event_shows_every_fault_and_marks_it_in_its_data() {
         "/lines/0/qty minimum        0 is less than the minimum of 1",
         "the whole    required       \"customer\" is a required property",
         "▲     \"total\": \"982,00\",",
-        "▲           \"qty\": 0",
+        "▲         \"qty\": 0",
         "anna (uid 1000) changed it; as it came:",
     ] {
         assert!(shown.contains(words), "{words}\n{shown}");
@@ -674,22 +681,46 @@ fn a_held_event_shows_every_fault_and_marks_it_in_its_data() {
     assert_eq!((buffer[(x, y)].fg, buffer[(x + 10, y)].fg), (red, red));
     assert_ne!(buffer[find(&buffer, "\"currency\"")].fg, red);
     // Folded, the data is gone, and the faults are still told.
-    while !rows(&frame(&model))
-        .iter()
-        .any(|row| row.contains("▸ Data"))
-    {
-        fixture::talk(&mut model, "k");
-        if model.held.one.line < 20 && views_row(&model).starts_with("▾ Data") {
-            fixture::talk(&mut model, "\n");
-        }
-    }
-    assert!(!text(&model).contains("KAFFE-1"));
+    let data = super::held::rows(&model);
+    let heading = (data.iter()).position(|row| row.fold == Some(Fold::Part("data")));
+    fixture::talk(&mut model, "g");
+    fixture::talk(&mut model, &"j".repeat(heading.unwrap()));
+    fixture::talk(&mut model, "\n");
+    let shown = text(&model);
+    assert!(
+        !shown.contains("KAFFE-1") && shown.contains("/lines/0/qty"),
+        "{shown}"
+    );
 }
 
-fn views_row(model: &Model) -> String {
-    super::held::rows(model)[model.held.one.line]
-        .line
-        .to_string()
+#[test]
+fn a_conflict_stands_side_by_side_with_what_differs_marked() {
+    for size in [(45, 20), (80, 24), (120, 40)] {
+        let model = at(size, Place::Review);
+        let buffer = frame(&model);
+        let (x, y) = find(&buffer, "a shop");
+        let start = x + 2 + 8 + 1;
+        let style = |offset: u16, line: u16| buffer[(start + offset, line)].fg;
+        let red = ratatui::style::Color::Red;
+        assert_eq!(buffer[(start, y)].symbol(), "9", "{size:?}");
+        assert_eq!((style(1, y), style(2, y)), (red, red), "{size:?}");
+        assert_ne!(style(0, y), red);
+        assert_ne!(style(3, y), red);
+        let (_, below) = find(&buffer, "b crm");
+        assert_eq!((style(1, below), style(2, below)), (red, red));
+        assert!(find(&buffer, "both had").1 == y + 1 && below == y + 2);
+    }
+    // A sensitive value is told apart, not told; a decided one is grey.
+    let mut model = at((120, 40), Place::Review);
+    let shown = text(&model);
+    assert!(shown.contains("a… (19 characters)") && !shown.contains("anna(at)example.com "));
+    let buffer = frame(&model);
+    let grey = ratatui::style::Color::DarkGray;
+    assert_eq!(buffer[find(&buffer, "order 1042 status")].fg, grey);
+    assert!(shown.contains("anna (uid 1000) took crm's"));
+    // What is held stands among them, and Enter leads to it.
+    fixture::talk(&mut model, "jj\n");
+    assert_eq!(model.place, Place::Delivery);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub enum About {
     Job,
     /// Events without a delivery.
     Strays,
+    /// Fields that two systems disagree about.
+    Review,
     /// Events that cause one another without end.
     Loop,
     /// A system whose answers or versions changed.
@@ -139,6 +141,7 @@ pub fn wrong_at(
         });
     }
     all.extend(loop_trouble(overview));
+    all.extend(review_trouble(overview));
     all.extend(note_troubles(overview, config, now));
     all.sort_by(|a, b| {
         (b.severity, a.about, b.weight, &a.path, &a.job)
@@ -157,6 +160,19 @@ fn bare(severity: Severity, about: About, words: String) -> Trouble {
         runbook: None,
         weight: 0,
     }
+}
+
+/// Fields of which a person must decide which value stands.
+fn review_trouble(overview: &Overview) -> Option<Trouble> {
+    let words = match overview.reviews {
+        0 => return None,
+        1 => "1 field waits for a decision: two systems say different things".to_owned(),
+        n => format!(
+            "{} fields wait for a decision: two systems say different things",
+            grouped(n)
+        ),
+    };
+    Some(bare(Severity::Warning, About::Review, words))
 }
 
 /// Events that a chain of causes led to which was cut because it was too long: two systems answer one another for ever.
