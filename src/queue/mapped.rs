@@ -2,6 +2,8 @@
 //! something newer was written, what may be done next. Pure; called by the dispatcher, routing, the front door, previews of
 //! replays and `try`.
 
+pub mod owned;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -159,7 +161,12 @@ impl Ends {
             .collect()
     }
 
-    fn sensitive(&self, name: &str) -> bool {
+    /// Whether a field's values are kept only as keyed hashes and masked: as a record map or its entity says.
+    pub fn sensitive(&self, name: &str) -> bool {
+        let entity = self.entity.as_ref();
+        if entity.is_some_and(|entity| entity.field(name).is_some_and(|rule| rule.sensitive)) {
+            return true;
+        }
         let from = self.from.get(&self.mapping.source);
         let said = |map: &RecordMap| {
             let inside = map.from.values().map(|inside| &inside.layout);

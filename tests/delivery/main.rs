@@ -4,6 +4,7 @@ mod bed;
 mod crm;
 mod doubt;
 mod lineage;
+mod owned;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};

@@ -151,6 +151,7 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     probe: bool,
     shadow: bool,
+    down: Vec<String>,
 ) -> End {
     let path = &plan.path;
     let started_at = shared.clock.now();
@@ -171,7 +172,7 @@ pub(super) async fn run(
         |judged, target, key, answer| End::Ended(Box::new(over(judged, target, key, answer)));
     if path.mapping.is_some() {
         let made = match &plan.ends {
-            Some(ends) => upsert::run(&plan, ends, &claimed, &shared, shadow).await,
+            Some(ends) => upsert::run(&plan, ends, &claimed, &shared, shadow, &down).await,
             None => Made::impossible(&path.name),
         };
         return mapped(&plan, &claimed, made, over);

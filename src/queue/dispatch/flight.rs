@@ -7,11 +7,13 @@ use tokio::task::{self, JoinError};
 
 use super::attempt::{self, End, Plan, Ruled};
 use super::keeper::Errand;
+use super::line::Line;
 use super::{Dispatcher, lane};
 use crate::ids::PathId;
 use crate::queue::breaker::{Brake, Gate, Notice};
 use crate::queue::decide::{self, Ended};
 use crate::queue::model::{Claimed, Class, Next, Settlement};
+use crate::store::view::Breaker;
 use crate::time::Timestamp;
 use crate::visible::Visible;
 
@@ -94,6 +96,7 @@ impl Dispatcher {
             probe,
         };
         let shared = Arc::clone(&self.shared);
+        let down = self.down(&plan);
         let task = self.tasks.spawn(async move {
             if alone {
                 // Only what is known to run alone may be blamed for a crash.
@@ -102,9 +105,28 @@ impl Dispatcher {
                     return End::NotSent;
                 }
             }
-            attempt::run(plan, claimed, shared, probe, shadow).await
+            attempt::run(plan, claimed, shared, probe, shadow, down).await
         });
         self.flying.insert(task.id(), flying);
+    }
+
+    /// The systems that are down, where a field of what the plan writes says what follows from that: those to which a path
+    /// is broken, or was paused by the machine.
+    fn down(&self, plan: &Plan) -> Vec<String> {
+        let entity = plan.ends.as_ref().and_then(|ends| ends.entity.as_ref());
+        let asks = entity.is_some_and(|entity| {
+            let mut rules = entity.fields.values().chain(&entity.rest);
+            rules.any(|rule| rule.when_owner_down.is_some())
+        });
+        if !asks {
+            return Vec::new();
+        }
+        let is_down = |line: &&Line| {
+            *line.brake.breaker() != Breaker::Closed
+                || line.brake.pause().is_some_and(|pause| !pause.by_person)
+        };
+        let down = self.lines.iter().filter(is_down);
+        down.map(|line| line.plan.path.to.clone()).collect()
     }
 
     /// An attempt's task ended: with an outcome, without having sent anything, or by a panic.

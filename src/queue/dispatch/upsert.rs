@@ -6,10 +6,12 @@
 //! outcome that is not known the lookup waits until the receiver must have finished: so no timeout makes a duplicate.
 
 mod link;
+mod owned;
 mod read;
 mod shadow;
 mod write;
 
+use self::owned::Rules;
 use super::attempt::{KEPT_DELIVERED, KEPT_FAILED, Plan, Shared};
 use super::records::{Held, Place};
 use crate::queue::classify::Judged;
@@ -100,6 +102,14 @@ enum Done {
     Superseded(String),
 }
 
+/// What became of a record in the receiving system.
+enum Written {
+    /// It is there as it should be, by this id, where one is known.
+    Well(Option<String>),
+    /// Nothing of it may be written.
+    Left(String),
+}
+
 /// One record that is being written.
 struct Job<'a> {
     carried: &'a Carried,
@@ -110,6 +120,8 @@ struct Job<'a> {
     /// The version to be remembered; none where it says nothing of what is written.
     version: Option<Version>,
     known: Known,
+    /// The rules of its entity; none where it has none.
+    rules: Option<Rules>,
     /// Nobody else writes it meanwhile.
     held: Held,
 }
@@ -121,6 +133,8 @@ struct Upsert<'a> {
     claimed: &'a Claimed,
     shared: &'a Shared,
     manner: Manner<'a>,
+    /// Systems that are down, as far as their paths tell.
+    down: &'a [String],
     steps: Vec<Step>,
     decisive: Option<Asked>,
     answered: bool,
@@ -133,6 +147,7 @@ pub(super) async fn run(
     claimed: &Claimed,
     shared: &Shared,
     shadow: bool,
+    down: &[String],
 ) -> Made {
     let path = &plan.path;
     let event = &claimed.event;
@@ -157,6 +172,7 @@ pub(super) async fn run(
         claimed,
         shared,
         manner,
+        down,
         steps: Vec::new(),
         decisive: None,
         answered: false,
@@ -279,28 +295,36 @@ impl<'a> Upsert<'a> {
         if let Some(reason) = self.stale(carried, &known) {
             return Ok(Done::Superseded(reason));
         }
+        let rules = match self.rules(carried, &known).await? {
+            Ok(rules) => rules,
+            Err(reason) => return Ok(Done::Superseded(reason)),
+        };
+        let wanted = rules.as_ref().map_or(&carried.wanted, |rules| &rules.whole);
         let mut job = Job {
             carried,
             called: self.called(&carried.key),
-            wanted: carried.wanted.clone(),
+            wanted: wanted.clone(),
             version: carried
                 .source
                 .version
                 .clone()
                 .filter(|_| self.ends.versioned),
             known,
+            rules,
             held,
         };
         if let Outdated::Some(fields) = self.ends.outdated(&job.known, carried) {
             job.wanted.fields.retain(|name, _| !fields.contains(name));
             job.version = None;
         }
-        let id = self.write(&job).await?;
+        let written = self.write(&job).await?;
         // Two that are joined to each other must not wait for each other.
         let Job { known, held, .. } = job;
         drop((held, same));
-        if let Some(id) = id {
-            self.link(carried, &id, &known).await?;
+        match written {
+            Written::Left(reason) => return Ok(Done::Superseded(reason)),
+            Written::Well(Some(id)) => self.link(carried, &id, &known).await?,
+            Written::Well(None) => {}
         }
         Ok(Done::Well)
     }

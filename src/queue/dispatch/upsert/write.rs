@@ -2,7 +2,8 @@
 //! before a lookup in the same attempt said that it is not there. Called by the attempt, one record at a time.
 
 use super::super::records::SETTLE;
-use super::{Job, Outcome, Stop, Upsert, failed};
+use super::{Job, Outcome, Stop, Upsert, Written, failed};
+use crate::queue::mapped::owned::Verdict;
 use crate::queue::mapped::{self, Move};
 use crate::queue::model::Class;
 use crate::record::compare;
@@ -11,19 +12,30 @@ use crate::record::shape::Filling;
 use crate::record::value::Record;
 use crate::remote::{Asked, Found, Verb};
 
+/// What became of an update.
+pub(super) enum Updated {
+    /// It is there as it should be.
+    Well,
+    /// There is no such record any more.
+    Gone,
+    /// Nothing of it may be written.
+    Left(String),
+}
+
 /// More lookups than this for one record in one attempt: the receiver contradicts itself.
 const MOST_LOOKUPS: u32 = 3;
 
 impl Upsert<'_> {
     /// Looks up, creates or updates, and has the ledger keep what came of it. Returns the id, where one is known.
-    pub(super) async fn write(&mut self, job: &Job<'_>) -> Result<Option<String>, Stop> {
+    pub(super) async fn write(&mut self, job: &Job<'_>) -> Result<Written, Stop> {
         let (write, key) = (self.ends.mapping.write, &job.carried.key);
         let can_look = self.ends.target.lookup.is_some();
         let mut id = job.known.id.clone();
         let mut looked: Option<Option<Record>> = None;
         let (mut lookups, mut is_there) = (0, false);
         // After an outcome that is not known, what is there is looked at before it is written again.
-        let mut look_first = can_look && self.claimed.last_class == Some(Class::Unknown);
+        let mut look_first =
+            can_look && (self.claimed.last_class == Some(Class::Unknown) || self.needs_theirs(job));
         loop {
             let there = looked
                 .as_ref()
@@ -51,15 +63,16 @@ impl Upsert<'_> {
                 }
                 Move::Leave(there) => {
                     self.leave(job, &there).await?;
-                    return Ok(Some(there));
+                    return Ok(Written::Well(Some(there)));
                 }
                 Move::Update(there) => {
                     let held = looked.as_ref().and_then(Option::as_ref);
-                    if self.update(job, &there, held).await? {
-                        return Ok(Some(there));
+                    match self.update(job, &there, held).await? {
+                        Updated::Well => return Ok(Written::Well(Some(there))),
+                        Updated::Left(reason) => return Ok(Written::Left(reason)),
+                        // It was deleted there, or became another.
+                        Updated::Gone => (id, looked) = (None, None),
                     }
-                    // It was deleted there, or became another.
-                    (id, looked) = (None, None);
                 }
                 Move::Create if is_there => {
                     let why = format!(
@@ -79,10 +92,10 @@ impl Upsert<'_> {
                 }
                 Move::Create => {
                     if let Some(made) = self.create(job).await? {
-                        return Ok(made);
+                        return Ok(Written::Well(made));
                     }
                     if !can_look {
-                        return Ok(None);
+                        return Ok(Written::Well(None));
                     }
                     (looked, is_there) = (None, true);
                 }
@@ -119,43 +132,61 @@ impl Upsert<'_> {
         .await
     }
 
-    /// Changes the record with the id `there`; `held` is what a lookup has just found, if one was made. False if there is
-    /// no such record any more.
+    /// Changes the record with the id `there`; `held` is what a lookup has just found, if one was made. What becomes of it is as
+    /// its rules say.
     async fn update(
         &mut self,
         job: &Job<'_>,
         there: &str,
         held: Option<&Record>,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Updated, Stop> {
         let key = &job.carried.key;
-        if let Some(held) = held
-            && compare(
-                &self.ends.target,
-                &job.wanted,
-                held,
-                self.ends.entity.as_deref(),
-            )
-            .iter()
-            .all(|field| field.same)
+        let read = match held {
+            None if self.needs_theirs(job) => self.read_theirs(job, there).await?,
+            _ => None,
+        };
+        let found = held.or(read.as_ref());
+        let verdict = self.judge(job, found);
+        let wanted = verdict.as_ref().map_or(&job.wanted, |verdict| &verdict.0);
+        if let Some(held) = found
+            && !wanted.fields.is_empty()
+            && compare(&self.ends.target, wanted, held, self.ends.entity.as_deref())
+                .iter()
+                .all(|field| field.same)
         {
             self.note("already so");
             self.source_id(job).await?;
             let is_new = job.known.id.as_deref() != Some(there);
             let story = is_new.then(|| format!("found in {} as {there}, already so", self.to()));
-            self.learn(Learned {
+            let learned = Learned {
                 id: Some(there.to_owned()),
                 version: job.version.clone(),
-                agreed: self.ends.sent(&job.wanted),
+                agreed: self.ends.sent(wanted),
                 story,
                 ..self.learned(key)
-            })
+            };
+            self.learn_by_rules(
+                job,
+                learned,
+                found,
+                verdict.as_ref().map(|verdict| &verdict.1),
+            )
             .await?;
-            return Ok(true);
+            return Ok(Updated::Well);
+        }
+        let (written, verdict) = match &verdict {
+            Some((_, verdict)) => (&verdict.write, Some(verdict)),
+            None => (&job.wanted, None),
+        };
+        if let Some(verdict) = verdict
+            && verdict.write.fields.is_empty()
+        {
+            return self.left(job, there, found, verdict).await;
         }
         let filling = Filling {
             key: Some(key),
             id: Some(there),
-            record: Some(&job.wanted),
+            record: Some(written),
             ..Filling::default()
         };
         let asked = self.change(job, Verb::Update, &filling).await?;
@@ -168,12 +199,16 @@ impl Upsert<'_> {
                 );
                 return Err(failed(&why, Class::Transient).into());
             }
-            return Ok(false);
+            return Ok(Updated::Gone);
         }
-        let story = format!("updated in {} ({there})", self.to());
-        self.wrote(job, &job.wanted, Some(there.to_owned()), story)
+        let mut story = format!("updated in {} ({there})", self.to());
+        if let Some(words) = verdict.and_then(Verdict::words) {
+            self.note(&words);
+            story = format!("{story}; {words}");
+        }
+        self.wrote(job, written, Some(there.to_owned()), story, found, verdict)
             .await?;
-        Ok(true)
+        Ok(Updated::Well)
     }
 
     /// Makes the record. Returns its id, where the system says it; the outer none if it was there already.
@@ -182,7 +217,7 @@ impl Upsert<'_> {
         let filling = Filling {
             key: Some(key),
             // All of it, also what was written in a newer version: that record is gone.
-            record: Some(&job.carried.wanted),
+            record: Some(job.whole()),
             ..Filling::default()
         };
         let asked = self.change(job, Verb::Create, &filling).await?;
@@ -195,12 +230,27 @@ impl Upsert<'_> {
             let found = self.look(key).await?;
             made = found.and_then(|found| self.id_of(&found, key));
         }
-        let story = match &made {
+        let mut story = match &made {
             Some(id) => format!("created in {} as {id}", self.to()),
             None => format!("created in {}", self.to()),
         };
-        self.wrote(job, &job.carried.wanted, made.clone(), story)
-            .await?;
+        let verdict = job.rules.as_ref().map(|rules| Verdict {
+            stripped: rules.never.clone(),
+            ..Verdict::default()
+        });
+        if let Some(words) = verdict.as_ref().and_then(Verdict::words) {
+            self.note(&words);
+            story = format!("{story}; {words}");
+        }
+        self.wrote(
+            job,
+            job.whole(),
+            made.clone(),
+            story,
+            None,
+            verdict.as_ref(),
+        )
+        .await?;
         if made.is_none() && self.ends.target.lookup.is_some() {
             let why = format!(
                 "{} was made, but {} does not say as what, and its lookup does not find it yet",
@@ -237,16 +287,18 @@ impl Upsert<'_> {
         written: &Record,
         id: Option<String>,
         story: String,
+        found: Option<&Record>,
+        verdict: Option<&Verdict>,
     ) -> Result<(), Stop> {
         self.source_id(job).await?;
-        self.learn(Learned {
+        let learned = Learned {
             id,
             version: job.version.clone(),
             sent: self.ends.sent(written),
             story: Some(story),
             ..self.learned(&job.carried.key)
-        })
-        .await
+        };
+        self.learn_by_rules(job, learned, found, verdict).await
     }
 
     /// Has the ledger keep by what id its source knows a record that is new to it.

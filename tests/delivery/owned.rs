@@ -1,0 +1,250 @@
+//! Who may write which field: enforced before each delivery, with a receiver that people work in, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use midwatch::config::model::Config;
+use midwatch::queue::model::State;
+use midwatch::record::ledger::{About, Learned};
+use midwatch::record::ownership::{Entity, OwnedField, Policy, WhenDown, Writer};
+use midwatch::record::value::Value;
+use midwatch::store::LogEntry;
+use midwatch::store::view::{Breaker, NoteFilter, NoteKind, Severity};
+use midwatch::time::Timestamp;
+
+use crate::bed::Bed;
+use crate::crm::Crm;
+use crate::upsert::{DEALS, accept, config, reason, steps};
+
+fn rule(owner: &str, writers: &[(&str, bool)], policy: Policy) -> OwnedField {
+    let writer = |(system, create_only): &(&str, bool)| Writer {
+        system: (*system).to_owned(),
+        create_only: *create_only,
+    };
+    OwnedField {
+        owner: owner.to_owned(),
+        writers: writers.iter().map(writer).collect(),
+        policy,
+        order: Vec::new(),
+        gap: Duration::from_secs(5),
+        compare: None,
+        sensitive: false,
+        when_owner_down: None,
+    }
+}
+
+/// The order's fields have these rules.
+fn owned(mut config: Config, fields: &[(&str, OwnedField)]) -> Config {
+    let fields = fields.iter().cloned();
+    let entity = Entity {
+        name: "order".to_owned(),
+        fields: fields.map(|(name, rule)| (name.to_owned(), rule)).collect(),
+        ..Entity::default()
+    };
+    config.entities.insert("order".to_owned(), Arc::new(entity));
+    config
+}
+
+fn rename(crm: &Crm, name: &str) {
+    let mut held = crm.held.lock().expect("lock");
+    held.records[0].2["name"] = serde_json::json!(name);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_source_may_not_write_is_left_out_and_told() {
+    let crm = Crm::start().await;
+    let fields = [
+        ("name", rule("crm", &[("shop", true)], Policy::Owner)),
+        ("total", rule("shop", &[], Policy::Owner)),
+    ];
+    let bed = Bed::start(owned(config(&crm, DEALS), &fields)).await;
+    accept(&bed, 1, "Kari", 1).await;
+    bed.until_delivered(1).await;
+    assert_eq!(
+        crm.only("orders", "1")["name"],
+        "Kari",
+        "it may be made with it"
+    );
+    rename(&crm, "Kari Nordmann");
+    let id = accept(&bed, 1, "Ola", 2).await;
+    bed.until_delivered(2).await;
+    let held = crm.only("orders", "1");
+    assert_eq!(held["name"], "Kari Nordmann", "the owner's stands");
+    let told = steps(&bed, id).join("; ");
+    assert!(
+        told.contains("left out: name (shop may write name only when"),
+        "{told}"
+    );
+    let reader = bed.store.reader().expect("reader");
+    let notes = reader.notes(&NoteFilter::default(), 9).expect("notes");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(
+        (notes[0].kind, notes[0].what.as_str()),
+        (NoteKind::Stripped, "name")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_may_write_nothing_sends_nothing() {
+    let crm = Crm::start().await;
+    let fields = [("name", rule("crm", &[], Policy::Owner))];
+    let bed = Bed::start(owned(config(&crm, DEALS), &fields)).await;
+    let id = accept(&bed, 1, "Kari", 1).await;
+    bed.until_state(id, State::Superseded).await;
+    let why = reason(&bed, id);
+    assert!(
+        why.contains("crm owns it") && why.contains("nobody may write total"),
+        "{why}"
+    );
+    assert_eq!(crm.receiver.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_both_changed_goes_to_review_and_blocks_nothing() {
+    let crm = Crm::start().await;
+    let fields = [
+        ("name", rule("crm", &[("shop", false)], Policy::Manual)),
+        ("total", rule("shop", &[], Policy::Owner)),
+    ];
+    let bed = Bed::start(owned(config(&crm, DEALS), &fields)).await;
+    accept(&bed, 1, "Kari", 1).await;
+    bed.until_delivered(1).await;
+    // Only ours changed: it is written.
+    accept(&bed, 1, "Kari B.", 2).await;
+    bed.until_delivered(2).await;
+    assert_eq!(crm.only("orders", "1")["name"], "Kari B.");
+    // Both did: a person decides, the rest is not kept waiting.
+    rename(&crm, "Karianne");
+    let mut last = accept(&bed, 1, "Kari C.", 3).await;
+    for minute in 4..6 {
+        last = accept(&bed, 1, "Kari D.", minute).await;
+    }
+    bed.until("the last is settled", || bed.state(last).is_settled())
+        .await;
+    assert_eq!(crm.only("orders", "1")["name"], "Karianne");
+    let reader = bed.store.reader().expect("reader");
+    let open = reader.reviews(true, 9).expect("reviews");
+    assert_eq!(open.len(), 1, "one row for one field: {open:?}");
+    assert_eq!(
+        (open[0].ours.as_deref(), open[0].theirs.as_deref()),
+        (Some("\"Kari D.\""), Some("\"Karianne\""))
+    );
+    assert_eq!(open[0].base.as_deref(), Some("\"Kari B.\""));
+    assert_eq!(open[0].delivery, Some(last));
+    // They come to agree: it ends by itself.
+    rename(&crm, "Kari E.");
+    let agreed = accept(&bed, 1, "Kari E.", 7).await;
+    bed.until("it is settled", || bed.state(agreed).is_settled())
+        .await;
+    assert_eq!(bed.overview().reviews, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_word_come_back_sends_nothing() {
+    let crm = Crm::start().await;
+    let both = [("crm", false)];
+    let fields = [
+        ("name", rule("shop", &both, Policy::Newest)),
+        ("total", rule("shop", &both, Policy::Newest)),
+    ];
+    let bed = Bed::start(owned(config(&crm, DEALS), &fields)).await;
+    // What the CRM said was written to the shop.
+    let said = || {
+        let total = Value::Money {
+            amount: "12.1".to_owned(),
+            currency: Some("NOK".to_owned()),
+        };
+        let name = Value::Text("Kari".to_owned());
+        vec![
+            ("name".to_owned(), name, false),
+            ("total".to_owned(), total, false),
+        ]
+    };
+    let learned = |system: &str| Learned {
+        system: system.to_owned(),
+        about: About {
+            kind: "order".to_owned(),
+            key: "1".to_owned(),
+        },
+        id: Some("9".to_owned()),
+        ..Learned::default()
+    };
+    let at_shop = Learned {
+        sent: said(),
+        ..learned("shop")
+    };
+    let at_crm = Learned {
+        seen: said(),
+        ..learned("crm")
+    };
+    bed.store
+        .learn_all(vec![at_shop, at_crm], Vec::new())
+        .await
+        .expect("learnt");
+    let id = accept(&bed, 1, "Kari", 1).await;
+    bed.until_state(id, State::Superseded).await;
+    assert!(
+        reason(&bed, id).starts_with("echo: order 1"),
+        "{}",
+        reason(&bed, id)
+    );
+    assert_eq!(crm.receiver.count(), 0, "nobody was asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_owner_is_down_another_writers_word_waits_is_held_or_refused() {
+    for (what, state) in [
+        (WhenDown::Queue, State::Ready),
+        (WhenDown::Hold, State::Held),
+        (WhenDown::Reject, State::Dead),
+    ] {
+        let crm = Crm::start().await;
+        let mut name = rule("erp", &[("shop", false)], Policy::Owner);
+        name.when_owner_down = Some(what);
+        let fields = [("name", name), ("total", rule("shop", &[], Policy::Owner))];
+        let paths = format!(
+            "{DEALS}[systems.erp]\nurl = \"http://127.0.0.1:9\"\nprivate = true\n\
+             [paths.erp]\nroute = \"shop -> erp\"\nevents = [\"never\"]\nurl = \"/in\"\n"
+        );
+        let bed = Bed::start(owned(config(&crm, &paths), &fields)).await;
+        let runtime = Arc::clone(&bed.live.borrow());
+        let erp = runtime.id("erp").expect("is configured");
+        let open = Breaker::Open {
+            since: Timestamp(1),
+            until: bed.store.clock().now() + Duration::from_secs(3600),
+            reason: "down".to_owned(),
+        };
+        bed.store.set_breaker(erp, open, None).await.expect("kept");
+        bed.dispatch.path_changed(erp);
+        // The dispatcher has read it once it takes what comes after.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let id = accept(&bed, 1, "Kari", 1).await;
+        bed.until("it was looked at", || {
+            let row = bed.detail(id).row;
+            row.state == state
+                && (state != State::Ready || row.due_at > row.accepted_at + Duration::from_secs(20))
+        })
+        .await;
+        assert_eq!(crm.receiver.count(), 0, "{what:?}");
+        if what == WhenDown::Queue {
+            assert_eq!(bed.detail(id).row.charged, 0);
+        } else {
+            assert!(reason(&bed, id).contains("erp owns name, and is down"));
+        }
+        bed.store
+            .set_breaker(
+                erp,
+                Breaker::Closed,
+                Some(LogEntry {
+                    severity: Severity::Info,
+                    actor: None,
+                    kind: "test",
+                    path: None,
+                    delivery: None,
+                    text: "up".to_owned(),
+                }),
+            )
+            .await
+            .expect("kept");
+    }
+}
