@@ -9,6 +9,7 @@ use super::view::{Breaker, Pause, Severity};
 use super::work::Work;
 use super::writer::Fault;
 use crate::ids::PathId;
+use crate::queue::model::Class;
 
 /// Registers the configured paths (name, and whether it is in shadow mode) and marks the others removed: nothing is
 /// claimed on those. A path that is set back to shadow mode in the configuration is no longer live.
@@ -104,6 +105,19 @@ pub(super) fn set_pause(
         "UPDATE path SET pause = ?2 WHERE id = ?1",
         pause,
     )?;
+    if pause.is_none() {
+        // What the pause's cause had shut out is not kept waiting for its end.
+        work.connection
+            .prepare_cached(
+                "UPDATE delivery SET due = ?2 WHERE state = 0 AND path = ?1 AND due > ?2 AND last_class IN (?3, ?4)",
+            )?
+            .execute(params![
+                path.0,
+                work.now.0,
+                Class::Auth.code(),
+                Class::Gone.code()
+            ])?;
+    }
     work.woke = true;
     Ok(work.log(log)?)
 }
