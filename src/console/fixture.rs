@@ -549,7 +549,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
         ],
         batches: vec![batch()],
         held_groups: held::groups(),
-        held_rows: held::rows(),
+        held_list: held::rows(),
         held: held::detail(),
         trace: lineage::trace(),
         notes: lineage::notes(),
@@ -560,6 +560,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     };
     spoil(&mut rows);
     let mut model = Model::new(config(), LOOKS, NOW, size);
+    model.own.rows = review::owned();
     model.detail.id = Some(rows.detail.row.id);
     model.run = Some(RunId(2));
     answer(
@@ -599,7 +600,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     );
     answer(&mut model, Slot::Held, Loaded::Held(rows.held_groups));
     model.held.open = Some(held::GROUP);
-    let events = Loaded::HeldEvents(held::GROUP, rows.held_rows);
+    let events = Loaded::HeldEvents(held::GROUP, rows.held_list);
     answer(&mut model, Slot::HeldEvents, events);
     let event = rows.held.row.id;
     model.held.one.id = Some(event);
@@ -607,6 +608,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     answer(&mut model, Slot::HeldEvent, whole);
     let reviews = Loaded::Reviews(rows.reviews, rows.held_deliveries);
     answer(&mut model, Slot::Reviews, reviews);
+    answer(&mut model, Slot::Left, Loaded::Left(review::left()));
     answer(
         &mut model,
         Slot::Found,
@@ -636,7 +638,7 @@ pub struct Rows {
     pub differences: Vec<DifferenceRow>,
     pub batches: Vec<BatchRow>,
     pub held_groups: Vec<HeldGroup>,
-    pub held_rows: Vec<HeldRow>,
+    pub held_list: Vec<HeldRow>,
     pub held: HeldDetail,
     pub trace: Trace,
     pub notes: Vec<NoteRow>,
@@ -661,7 +663,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 15] = [
+pub const PLACES: [Place; 16] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -673,6 +675,7 @@ pub const PLACES: [Place; 15] = [
     Place::Record,
     Place::Systems,
     Place::Review,
+    Place::Ownership,
     Place::Differences,
     Place::HeldEvents,
     Place::HeldEvent,

@@ -42,6 +42,8 @@ pub enum Context {
     Systems,
     /// Screen V.
     Review,
+    /// Screen O.
+    Ownership,
     /// A runbook.
     Runbook,
     /// Everything that can be moved through.
@@ -97,6 +99,7 @@ pub enum Command {
     Record,
     Systems,
     Review,
+    Ownership,
     NextScreen,
     PreviousScreen,
     Filter,

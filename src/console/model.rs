@@ -3,6 +3,7 @@
 //! Holds whole snapshots, never parts of two; every selection is by id, so that it stays on its thing when rows come and go.
 
 mod held;
+mod own;
 mod review;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use tui_input::Input as Line;
 
 pub use held::{Held, HeldOne};
+pub use own::Own;
 pub use review::{Review, ReviewItem};
 
 use super::json_view::Tree;
@@ -73,6 +75,8 @@ pub enum Place {
     Systems,
     /// Screen V: what waits for a person's decision.
     Review,
+    /// Screen O: who may write which field.
+    Ownership,
     /// The differences of a run.
     Differences,
     /// The events of a held group.
@@ -85,7 +89,7 @@ pub enum Place {
 
 impl Place {
     /// The numbered screens, in order.
-    pub const SCREENS: [Self; 11] = [
+    pub const SCREENS: [Self; 12] = [
         Self::Overview,
         Self::Deliveries,
         Self::Dead,
@@ -97,10 +101,11 @@ impl Place {
         Self::Record,
         Self::Systems,
         Self::Review,
+        Self::Ownership,
     ];
 
     /// The key of each numbered or lettered screen, in the same order.
-    pub const KEYS: &str = "1234567890V";
+    pub const KEYS: &str = "1234567890VO";
 
     /// Its name on the tab.
     pub fn title(self) -> &'static str {
@@ -116,6 +121,7 @@ impl Place {
             Self::Record => "Record",
             Self::Systems => "Systems",
             Self::Review => "Review",
+            Self::Ownership => "Ownership",
             Self::Differences => "Differences",
             Self::HeldEvents => "Held events",
             Self::HeldEvent => "Held event",
@@ -135,10 +141,10 @@ impl Place {
     /// How much its name matters on the tabs where there is no room for all of them: the least goes first.
     pub fn weight(self) -> u8 {
         match self {
-            Self::Replays => 1,
-            Self::Held => 4,
+            Self::Ownership => 1,
+            Self::Replays => 2,
             Self::Reconcile => 3,
-            Self::Systems => 4,
+            Self::Held | Self::Systems => 4,
             Self::Log => 5,
             Self::Delivery => 6,
             Self::Record => 7,
@@ -275,6 +281,8 @@ pub enum Fold {
     Delivery(DeliveryId),
     /// Goes to one of the records that the delivery is about, by its place among them.
     Record(usize),
+    /// Explains one of the record's fields, by its place among their names.
+    Field(usize),
 }
 
 /// The Delivery screen.
@@ -438,7 +446,7 @@ pub enum Overlay {
     Dialog(Box<Dialog>),
     /// What a replay has come to.
     Report(BatchId),
-    /// What a system said when it was asked whether it can be worked with.
+    /// What was found when somebody asked: whether a system can be worked with, why a field holds what it holds.
     Probe(Box<Probing>),
     /// Another secret is typed, unseen.
     Secret(Box<Replacing>),
@@ -453,11 +461,11 @@ pub enum Overlay {
     },
 }
 
-/// What a probe of a system has found.
+/// What was found, to be read: by a probe of a system, or of a field.
 #[derive(Debug)]
 pub struct Probing {
-    /// The system, by its name in the configuration.
-    pub system: String,
+    /// What it is of.
+    pub title: String,
     /// What was found, line by line; partly from outside.
     pub text: String,
     /// First line shown.
@@ -551,6 +559,8 @@ pub enum Slot {
     Differences,
     /// Replays.
     Batches,
+    /// What was left out because its source may not write it.
+    Left,
     /// What waits for a decision.
     Reviews,
     /// Groups of held events.
@@ -653,6 +663,8 @@ pub struct Model {
     pub held: Held,
     /// Screen V.
     pub review: Review,
+    /// Screen O.
+    pub own: Own,
     /// Screen 9.
     pub record: Recorded,
     /// Screen 0: the selected system.
@@ -717,6 +729,7 @@ impl Model {
             batch: Selection::default(),
             held: Held::default(),
             review: Review::default(),
+            own: Own::default(),
             record: Recorded::default(),
             system: Selection::default(),
             known: BTreeSet::new(),
@@ -813,6 +826,7 @@ impl Model {
             | Place::HeldEvent
             | Place::Differences
             | Place::Record
+            | Place::Ownership
             | Place::Systems => None,
             Place::Review => self.review.delivery_here().map(|row| row.path.clone()),
         }

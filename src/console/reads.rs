@@ -16,7 +16,7 @@ use crate::http::oauth::health;
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
-use crate::store::view::{DeliveryRow, NoteFilter};
+use crate::store::view::{DeliveryRow, NoteFilter, NoteKind};
 use crate::store::{Cursor, ReadError, Reader};
 
 /// What a search has found so far is shown this often.
@@ -199,6 +199,10 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .differences(run, ROWS)
                 .map(|rows| Loaded::Differences(run, rows)),
             Query::Batches => reader.batches(ROWS).map(Loaded::Batches),
+            Query::Left => reader.notes(&NoteFilter::default(), ROWS).map(|mut notes| {
+                notes.retain(|note| note.kind == NoteKind::Stripped);
+                Loaded::Left(notes)
+            }),
             Query::Reviews => reviews(reader),
             Query::Held => reader.held_groups().map(Loaded::Held),
             Query::HeldEvents(group) => reader

@@ -3,6 +3,7 @@
 //! Pure functions of a snapshot, the configuration and a given time; they read no clock. Called by the console's
 //! Overview and by `midwatch status`. They never say `ok` without traffic that proves it.
 
+mod owner;
 mod path;
 mod summary;
 mod words;
@@ -12,6 +13,7 @@ mod wrong;
 #[cfg(test)]
 mod tests;
 
+pub use owner::is_down;
 pub use path::{BEHIND, PathState, late_at, path_state};
 pub use summary::summary;
 pub use words::{grouped, letters, when};

@@ -469,6 +469,20 @@ pub const TABLE: &[Binding] = &[
     ),
     bind(
         &[C::Global],
+        &["O"],
+        Command::Ownership,
+        "",
+        "Ownership: who may write which field, and what was left out",
+    ),
+    bind(
+        &[C::Ownership],
+        &["enter", "l", "right"],
+        Command::Open,
+        "records",
+        "Find a record: Enter on a field of it explains why it holds what it holds",
+    ),
+    bind(
+        &[C::Global],
         &["tab"],
         Command::NextScreen,
         "",

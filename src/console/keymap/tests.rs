@@ -17,6 +17,7 @@ const ALL: &[Context] = &[
     C::Record,
     C::Systems,
     C::Review,
+    C::Ownership,
     C::Runbook,
     C::List,
     C::Global,

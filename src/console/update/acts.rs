@@ -450,7 +450,7 @@ pub(super) fn submitted(
                 model.replaying = done.batch;
             }
             match probed {
-                Some(system) => systems::report(model, system, &done),
+                Some(system) => systems::report(model, &system, &done),
                 None => toast(model, &done.text, false, effects),
             }
             loads::want_place(model, effects);

@@ -121,10 +121,11 @@ pub(super) fn fold(model: &mut Model, command: Command, effects: &mut Vec<Effect
     let one = &mut model.held.one;
     match command {
         Command::Fold => match rows.get(one.line).and_then(|row| row.fold) {
+            Some(Fold::Part(part)) if one.folded.contains(part) => {
+                one.folded.remove(part);
+            }
             Some(Fold::Part(part)) => {
-                if !one.folded.remove(part) {
-                    one.folded.insert(part);
-                }
+                one.folded.insert(part);
             }
             Some(Fold::Tree(Body::Held, row)) => {
                 if let Some((_, tree)) = &mut one.tree {

@@ -26,6 +26,7 @@ fn slots(model: &Model) -> Vec<Slot> {
         Place::Differences => &[Slot::Differences],
         Place::Replays => &[Slot::Batches],
         Place::Review => &[Slot::Reviews],
+        Place::Ownership => &[Slot::Left],
         Place::Held => &[Slot::Held],
         Place::HeldEvents => &[Slot::Held, Slot::HeldEvents],
         Place::HeldEvent => &[Slot::HeldEvent],
@@ -76,6 +77,7 @@ fn query(model: &Model, slot: Slot) -> Option<Query> {
         Slot::Runs => Query::Runs,
         Slot::Differences => Query::Differences(model.run?),
         Slot::Batches => Query::Batches,
+        Slot::Left => Query::Left,
         Slot::Reviews => Query::Reviews,
         Slot::Held => Query::Held,
         Slot::HeldEvents => Query::HeldEvents(model.held.open?),
@@ -220,6 +222,7 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             model.batches = rows;
             tell_replay(model, effects);
         }
+        Loaded::Left(notes) => model.own.left = notes,
         Loaded::Reviews(fields, deliveries) => {
             model.review.fields = fields;
             model.review.deliveries = deliveries;

@@ -24,6 +24,7 @@ use crate::http::oauth::health::Health;
 use crate::ids::{DeliveryId, EventId, HeldGroupId, RunId};
 use crate::queue::filter::Filter;
 use crate::record::ledger::About as RecordId;
+use crate::record::ownership;
 use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
@@ -131,6 +132,8 @@ pub enum Loaded {
     Differences(RunId, Vec<DifferenceRow>),
     /// [`Slot::Batches`]
     Batches(Vec<BatchRow>),
+    /// [`Slot::Left`]
+    Left(Vec<NoteRow>),
     /// [`Slot::Reviews`]: fields, and deliveries that are held.
     Reviews(Vec<ReviewRow>, Vec<DeliveryRow>),
     /// [`Slot::Held`]
@@ -175,6 +178,8 @@ pub enum Query {
     Differences(RunId),
     /// The newest replays.
     Batches,
+    /// What was left out.
+    Left,
     /// Fields and deliveries that wait for a decision.
     Reviews,
     /// Groups of held events.
@@ -294,6 +299,7 @@ pub fn screen_contexts(place: Place) -> Vec<Context> {
         Place::Record => Context::Record,
         Place::Systems => Context::Systems,
         Place::Review => Context::Review,
+        Place::Ownership => Context::Ownership,
         Place::Differences => Context::Differences,
         Place::Runbook => Context::Runbook,
     };
@@ -349,6 +355,7 @@ pub fn update(model: &mut Model, input: Input) -> Vec<Effect> {
         Input::Others(others) => model.others = others,
         Input::Config(config) => {
             model.config = config;
+            model.own.rows = ownership::matrix(&model.config);
             loads::judge(model);
         }
     }
@@ -413,6 +420,11 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Record => go(model, Place::Record, effects),
         Command::Systems => go(model, Place::Systems, effects),
         Command::Review => go(model, Place::Review, effects),
+        Command::Ownership => {
+            // Of the configuration in force, which may be another than last time.
+            model.own.rows = ownership::matrix(&model.config);
+            go(model, Place::Ownership, effects);
+        }
         Command::EditHeld => held::ask(model),
         Command::Story => records::story_here(model, effects),
         Command::FindRecord => records::ask(model),
@@ -427,7 +439,10 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
             } else {
                 at + count - 1
             };
-            go(model, Place::SCREENS[next % count], effects);
+            match Place::SCREENS[next % count] {
+                Place::Ownership => run(model, Command::Ownership, effects),
+                place => go(model, place, effects),
+            }
         }
         Command::Back => back(model, effects),
         Command::Freeze => {
@@ -574,7 +589,7 @@ fn doing(model: &Model) -> String {
     match (&model.overlay, model.place, model.detail.id) {
         (Some(Overlay::Dialog(dialog)), _, _) => format!("about to: {}", dialog.title),
         (Some(Overlay::Secret(secret)), _, _) => format!("replacing a secret of {}", secret.system),
-        (Some(Overlay::Probe(probe)), _, _) => format!("probing {}", probe.system),
+        (Some(Overlay::Probe(probe)), _, _) => format!("reading: {}", probe.title),
         (_, Place::Delivery, Some(id)) => format!("looking at delivery {id}"),
         (_, Place::HeldEvent, _) if model.held.one.id.is_some() => {
             let id = model

@@ -33,6 +33,8 @@ pub(super) fn settle(model: &mut Model) {
     let batches: Vec<_> = model.batches.iter().map(|row| row.id).collect();
     model.batch.settle(&batches, height);
     held::settle(model, height);
+    let owned = model.own.ids();
+    model.own.pick.settle(&owned, height);
     let reviews = model.review.ids();
     model.review.pick.settle(&reviews, height);
     let differences: Vec<_> = (0..model.differences.len()).collect();
@@ -170,6 +172,10 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
         Place::Held => {
             let ids = held::group_ids(model);
             shift(&mut model.held.group, &ids, command, height);
+        }
+        Place::Ownership => {
+            let ids = model.own.ids();
+            shift(&mut model.own.pick, &ids, command, height);
         }
         Place::Review => {
             let ids = model.review.ids();
@@ -415,6 +421,10 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Place::Held | Place::HeldEvents | Place::HeldEvent => held::open(model, effects),
+        Place::Ownership => {
+            records::look_for(model, String::new(), effects);
+            go(model, Place::Record, effects);
+        }
         Place::Review => {
             if let Some(id) = review_delivery(model) {
                 show_delivery(model, id, effects);
@@ -458,6 +468,7 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Held => model.held.group_here().is_some(),
         Place::HeldEvents => model.held.row_here().is_some(),
         Place::Review => review_delivery(model).is_some(),
+        Place::Ownership => model.own.pick.id.is_some(),
         Place::Delivery | Place::HeldEvent | Place::Runbook => false,
     }
 }
@@ -564,7 +575,7 @@ pub(super) fn fold(model: &mut Model, command: Command, effects: &mut Vec<Effect
                         detail.line = (detail.line + target).saturating_sub(row);
                     }
                 }
-                None => {}
+                Some(Fold::Field(_)) | None => {}
             }
         }
         Command::FoldAll => {

@@ -1,10 +1,14 @@
 //! Business records: their stories, looking for one, and the commands of the palette that take words.
 
-use super::super::model::{Asking, Fold, Model, Overlay, Place, Prompt, Recorded, Selection, Slot};
+use super::super::model::{
+    Asking, Fold, Model, Overlay, Place, Probing, Prompt, Recorded, Selection, Slot,
+};
 use super::super::views;
 use super::{Effect, Query, acts, go, loads, moves, toast};
+use crate::control::explain;
 use crate::ids::DeliveryId;
 use crate::record::ledger::About as RecordId;
+use crate::visible::Visible;
 
 /// A command of the palette that takes words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,8 +195,28 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
     }
     match fold_here(model) {
         Some(Fold::Delivery(id)) => moves::show_delivery(model, id, effects),
+        Some(Fold::Field(index)) => explain(model, index),
         Some(_) => fold(model),
         None => {}
+    }
+}
+
+/// Why a field of the record holds what it holds.
+fn explain(model: &mut Model, index: usize) {
+    let Some(story) = &model.record.data else {
+        return;
+    };
+    let Some(field) = views::record::field_names(story).get(index).copied() else {
+        return;
+    };
+    if let Some(explained) = explain::explain(&model.config, story, field) {
+        let text = views::ownership::explained(model, &explained);
+        let title = format!("{} {}: {field}", story.about.kind, story.about.key);
+        model.overlay = Some(Overlay::Probe(Box::new(Probing {
+            title: Visible::of(&title).into_string(),
+            text,
+            top: 0,
+        })));
     }
 }
 

@@ -23,9 +23,9 @@ pub(super) fn probe(model: &Model) -> Result<(String, Action, &'static str), &'s
 }
 
 /// Shows what a probe has found.
-pub(super) fn report(model: &mut Model, system: String, done: &Done) {
+pub(super) fn report(model: &mut Model, system: &str, done: &Done) {
     model.overlay = Some(Overlay::Probe(Box::new(Probing {
-        system,
+        title: format!("Probe of {}", Visible::of(system)),
         text: done.text.clone(),
         top: 0,
     })));

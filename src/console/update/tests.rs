@@ -800,7 +800,7 @@ fn a_probe_is_confirmed_and_shows_its_report() {
         result: Ok(done),
     };
     update(&mut model, answer);
-    assert!(matches!(&model.overlay, Some(Overlay::Probe(probe)) if probe.system == "crm"));
+    assert!(matches!(&model.overlay, Some(Overlay::Probe(probe)) if probe.title == "Probe of crm"));
     talk(&mut model, "\x1b");
     model.read_only = true;
     talk(&mut model, "w");

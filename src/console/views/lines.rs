@@ -94,9 +94,8 @@ impl<'a> Rows<'a> {
             }];
             pieces.extend(row.parts.into_iter().map(|(part, text)| {
                 let role = match part {
-                    Part::Indent => Role::Text,
                     Part::Key | Part::Text | Part::Number | Part::Word if is_marked => Role::Bad,
-                    Part::Text => Role::Text,
+                    Part::Indent | Part::Text => Role::Text,
                     Part::Fold | Part::Summary => Role::Accent,
                     Part::Key => Role::Busy,
                     Part::Number => Role::Good,

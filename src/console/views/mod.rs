@@ -9,6 +9,7 @@ mod lines;
 mod log;
 pub mod overlay;
 mod overview;
+pub mod ownership;
 mod reconcile;
 pub mod record;
 mod replays;
@@ -77,6 +78,7 @@ pub fn list_height(model: &Model) -> usize {
         Place::Dead => dead::above(model),
         Place::Held => held::above(model),
         Place::Review => review::above(model),
+        Place::Ownership => ownership::above(model),
         Place::Deliveries | Place::Log | Place::HeldEvents => 2,
         Place::Record if model.record.about.is_none() => 2,
         Place::Overview
@@ -147,6 +149,7 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::Record => record::draw(model, pen, area),
         Place::Systems => systems::draw(model, pen, area),
         Place::Review => review::draw(model, pen, area),
+        Place::Ownership => ownership::draw(model, pen, area),
         Place::Runbook => runbook::draw(model, pen, area),
     }
 }

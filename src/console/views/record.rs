@@ -133,7 +133,7 @@ fn fields(rows: &mut Rows<'_>, story: &Story) {
     by_name.sort_by_key(|(name, system, _)| (*name, *system));
     let rest = match by_name.len() {
         0 => "nothing was sent or compared yet".to_owned(),
-        n => n.to_string(),
+        n => format!("{n}; Enter explains one"),
     };
     if !rows.heading("fields", "Fields", &rest) {
         return;
@@ -152,6 +152,7 @@ fn fields(rows: &mut Rows<'_>, story: &Story) {
         .map(|(value, _)| crate::visible::width(&shown(model, value).0))
         .max();
     let value_width = value_width.min(widest.unwrap_or_default());
+    let names = field_names(story);
     let mut last = "";
     for (name, system, field) in by_name {
         let label = if name == last { "" } else { name };
@@ -161,8 +162,18 @@ fn fields(rows: &mut Rows<'_>, story: &Story) {
             (format!("{} ", padded(system, second)), Role::Dim),
         ];
         pieces.extend(field_pieces(rows.model, field, value_width, room >= 70));
-        rows.push(pieces);
+        let index = names.iter().position(|other| *other == name);
+        rows.foldable(index.map(Fold::Field), pieces);
     }
+}
+
+/// The fields that are known anywhere, in order.
+pub fn field_names(story: &Story) -> Vec<&str> {
+    let held = story.holdings.values();
+    let names: std::collections::BTreeSet<&str> = held
+        .flat_map(|held| held.fields.keys().map(String::as_str))
+        .collect();
+    names.into_iter().collect()
 }
 
 /// `text` in exactly `width` cells.

@@ -248,7 +248,7 @@ pub fn probe_overflow(model: &Model) -> usize {
 /// Draws a probe's report.
 pub(super) fn probe(model: &Model, pen: &mut Pen<'_>, probe: &Probing) {
     let (area, lines) = probe_area(model, probe);
-    let inner = pen.window(area, &format!("Probe of {}", probe.system));
+    let inner = pen.window(area, &probe.title);
     for (offset, text) in (lines.iter().skip(probe.top))
         .take(inner.height.into())
         .enumerate()

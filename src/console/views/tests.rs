@@ -292,7 +292,7 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
             rows.batches[0].reason = Some(bad());
             let group = &mut rows.held_groups[0];
             (group.text, group.kind, group.source) = (bad(), bad(), bad());
-            for row in rows.held_rows.iter_mut().chain([&mut rows.held.row]) {
+            for row in rows.held_list.iter_mut().chain([&mut rows.held.row]) {
                 row.source = bad();
                 row.event_id = bad();
                 row.kind = bad();
@@ -739,4 +739,49 @@ fn the_delivery_tells_what_caused_it_and_what_was_noticed_on_its_path() {
     ] {
         assert!(shown.contains(words), "{words}\n{shown}");
     }
+}
+
+#[test]
+fn ownership_says_who_writes_what_is_left_out_and_what_happens_while_the_owner_is_down() {
+    let mut model = at((120, 40), Place::Ownership);
+    let shown = text(&model);
+    for words in ["shop:create_only", "▲ queue now", "nobody", "crm (new)"] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    // The path to the CRM is stopped, that to the ledger is not.
+    let buffer = frame(&model);
+    let yellow = ratatui::style::Color::Yellow;
+    assert_eq!(buffer[find(&buffer, "▲ queue now")].fg, yellow);
+    assert_eq!(
+        buffer[find(&buffer, "hold")].fg,
+        ratatui::style::Color::DarkGray
+    );
+    assert_eq!(buffer[find(&buffer, "212 x")].fg, yellow);
+    fixture::talk(&mut model, "jj");
+    let shown = text(&model);
+    assert!(
+        shown.contains("total left out 212 times on crm, last 22:09"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn enter_on_a_field_of_a_record_explains_it() {
+    let mut model = at((100, 40), Place::Record);
+    let rows = super::record::rows(&model);
+    let field = rows
+        .iter()
+        .position(|row| row.line.to_string().contains("status"));
+    fixture::talk(&mut model, "g");
+    fixture::talk(&mut model, &"j".repeat(field.unwrap()));
+    fixture::talk(&mut model, "\n");
+    let shown = text(&model);
+    assert!(shown.contains("order 1042: status"), "{shown}");
+    assert!(shown.contains("no entity order is declared"), "{shown}");
+    assert!(
+        shown.contains("crm: sent processing 22:06, agreed pending 22:11"),
+        "{shown}"
+    );
+    fixture::talk(&mut model, "\x1b");
+    assert!(model.overlay.is_none() && model.place == Place::Record);
 }
