@@ -103,7 +103,10 @@ async fn runtime(store: &Store, folder: &Path, text: &str) -> Arc<Runtime> {
 
 impl House {
     async fn open(text: &str, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::open_in(tempfile::tempdir().unwrap(), text, limits).await
+    }
+
+    async fn open_in(folder: tempfile::TempDir, text: &str, limits: Limits) -> Self {
         for (name, secret) in [
             ("key", "s3cret"),
             ("other", "old"),
@@ -165,6 +168,20 @@ impl House {
             .deliveries(&Filter::default(), Cursor::Newest, 1000)
             .unwrap();
         (reader.overview().unwrap().events, rows.len())
+    }
+
+    /// Events that are held: number, group, and how many faults.
+    fn faults(&self) -> Vec<(i64, String, usize)> {
+        let database = rusqlite::Connection::open(self.folder.path().join("m.db")).unwrap();
+        let mut rows = database
+            .prepare("SELECT event, grp, faults FROM fault ORDER BY event")
+            .unwrap();
+        let rows = rows.query_map([], |row| {
+            let faults: String = row.get(2)?;
+            let faults: Vec<serde_json::Value> = serde_json::from_str(&faults).unwrap();
+            Ok((row.get(0)?, row.get(1)?, faults.len()))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 }
 
@@ -1177,4 +1194,198 @@ async fn stopping_finishes_what_is_under_way_and_closes_what_is_idle() {
         .unwrap();
     assert!(TcpStream::connect(house.address).await.is_err());
     assert_eq!(house.stored(), (1, 1));
+}
+
+const CONTRACTS: &str = r#"
+[contracts."order.paid"]
+versions = ["1", "2"]
+
+[systems.github]
+hooks = { recipe = "github", secrets = ["file:key"] }
+
+[paths.github]
+route = "github -> crm"
+events = ["order.*"]
+"#;
+
+/// A house whose orders have two versions of a contract; the newer wants a text.
+async fn contracted() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("contracts/order.paid");
+    std::fs::create_dir_all(&kept).unwrap();
+    for (version, total) in [("1", "number"), ("2", "string")] {
+        let schema = format!(
+            r#"{{"required":["id"],"properties":{{"total":{{"type":"{total}"}},"items":{{"items":{{"type":"integer"}}}}}}}}"#
+        );
+        std::fs::write(kept.join(format!("{version}.json")), schema).unwrap();
+    }
+    House::open_in(folder, &format!("{CONFIG}{CONTRACTS}"), Limits::default()).await
+}
+
+fn paid(id: &str, version: Option<&str>, data: &str) -> String {
+    let version = version.map_or(String::new(), |version| {
+        format!(r#""schemaversion":"{version}","#)
+    });
+    format!(
+        r#"{{"specversion":"1.0",{version}"id":"{id}","source":"shop","type":"order.paid","data":{data}}}"#
+    )
+}
+
+#[tokio::test]
+async fn what_breaks_its_contract_is_held_with_every_fault_and_its_sender_is_told() {
+    let house = contracted().await;
+    let structured = [STRUCTURED];
+    let good = house
+        .send(post(
+            "/events",
+            &structured,
+            &paid("a", None, r#"{"id":1,"total":"1.00"}"#),
+        ))
+        .await;
+    assert_eq!(
+        (good.status, &good.json()["status"]),
+        (202, &"accepted".into())
+    );
+
+    let old = house
+        .send(post(
+            "/events",
+            &structured,
+            &paid("b", Some("1"), r#"{"id":1,"total":1}"#),
+        ))
+        .await;
+    assert_eq!(old.json()["status"], "accepted", "{}", old.body);
+
+    let bad = house
+        .send(post(
+            "/events",
+            &structured,
+            &paid("c", None, r#"{"total":7,"items":[1,"x"]}"#),
+        ))
+        .await;
+    let told = bad.json();
+    assert_eq!(
+        (bad.status, &told["status"], &told["deliveries"]),
+        (202, &"held".into(), &0.into())
+    );
+    assert_eq!(
+        told["reason"],
+        "breaks the contract order.paid 2: /id required, /items/* type, /total type"
+    );
+    let mut places: Vec<(&str, &str)> = (told["faults"].as_array().unwrap().iter())
+        .map(|fault| {
+            (
+                fault["pointer"].as_str().unwrap(),
+                fault["rule"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    places.sort_unstable();
+    assert_eq!(
+        places,
+        [
+            ("/id", "required"),
+            ("/items/1", "type"),
+            ("/total", "type")
+        ]
+    );
+    assert!(
+        told["faults"][0]["text"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    );
+
+    let unknown = house
+        .send(post(
+            "/events",
+            &structured,
+            &paid("d", Some("7"), r#"{"id":1}"#),
+        ))
+        .await;
+    assert_eq!(
+        unknown.json()["reason"],
+        "names version 7 of order.paid; known are 1, 2"
+    );
+    assert_eq!(unknown.json()["faults"], serde_json::Value::Null);
+
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "e"),
+        ("ce-source", "shop"),
+        ("ce-type", "order.paid"),
+        ("content-type", "text/xml"),
+    ];
+    let xml = house.send(post("/events", &binary, "<order/>")).await;
+    assert_eq!(xml.json()["faults"][0]["rule"], "json", "{}", xml.body);
+
+    let batch = format!(
+        "[{},{}]",
+        paid("f", None, r#"{"id":1}"#),
+        paid("g", None, "{}")
+    );
+    let batch = house
+        .send(post(
+            "/events",
+            &[("content-type", "application/cloudevents-batch+json")],
+            &batch,
+        ))
+        .await;
+    let told = batch.json();
+    assert_eq!(
+        (batch.status, &told[0]["status"], &told[1]["status"]),
+        (202, &"accepted".into(), &"held".into())
+    );
+    assert_eq!(told[1]["faults"][0]["pointer"], "/id");
+
+    // Kept whole, each with what it has in common with others.
+    let rows = house.faults();
+    assert_eq!(
+        rows,
+        [
+            (3, "order.paid 2: /id required".to_owned(), 3),
+            (4, "order.paid: unknown version 7".to_owned(), 0),
+            (5, "order.paid 2: json".to_owned(), 1),
+            (7, "order.paid 2: /id required".to_owned(), 1),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_hook_that_breaks_its_contract_is_answered_well_and_held() {
+    let house = contracted().await;
+    let body = r#"{"total":1}"#;
+    let signature = format!("sha256={}", hex::encode(sign(b"s3cret", body)));
+    let headers = [
+        ("x-hub-signature-256", signature.as_str()),
+        ("x-github-event", "order.paid"),
+        ("x-github-delivery", "h-1"),
+        ("content-type", "application/json"),
+    ];
+    let answer = house.send(post("/hooks/github", &headers, body)).await;
+    assert!((200..300).contains(&answer.status), "{}", answer.body);
+    assert_eq!(answer.json()["status"], "held", "{}", answer.body);
+    assert_eq!(house.faults().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_brings_a_mended_contract_into_force() {
+    let house = contracted().await;
+    let structured = [STRUCTURED];
+    let send = |id: &'static str| {
+        let request = post(
+            "/events",
+            &structured,
+            &paid(id, None, r#"{"id":1,"total":7}"#),
+        );
+        let house = &house;
+        async move { house.send(request).await.json()["status"].clone() }
+    };
+    assert_eq!(send("a").await, "held");
+    let folder = house.folder.path();
+    std::fs::write(folder.join("contracts/order.paid/2.json"), "{}").unwrap();
+    assert_eq!(send("b").await, "held", "only a reload reads it again");
+    let text = format!("{CONFIG}{CONTRACTS}");
+    let runtime = runtime(&house.store, folder, &text).await;
+    house.live.send_replace(runtime);
+    assert_eq!(send("c").await, "accepted");
 }

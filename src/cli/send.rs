@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::context::Context;
 use super::out;
 use crate::control::wire::{SendOutcome, SendReceipt};
+use crate::visible::Visible;
 
 /// Events in one batch: one commit.
 const BATCH: usize = 128;
@@ -29,7 +30,7 @@ const SHOWN: usize = 20;
 /// counted. Sending a file again is safe: known ids are duplicates.
 ///
 /// With --json one object a line for what was not plainly accepted: line, outcome (duplicate, conflict, held, unrouted,
-/// refused), event, deliveries, reason; then one with lines, accepted, duplicate, conflict, held, unrouted, refused.
+/// refused), event, deliveries, reason, faults (pointer, rule, text; of what was held for its contract); then one with lines, accepted, duplicate, conflict, held, unrouted, refused.
 /// Exit code 1 if any was refused or in conflict.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -171,6 +172,7 @@ async fn all(
                     event: None,
                     deliveries: 0,
                     reason: Some(reason),
+                    faults: Vec::new(),
                 })),
             }
         }
@@ -204,6 +206,10 @@ async fn all(
                 shown += 1;
                 if shown <= SHOWN {
                     bar.suspend(|| out::say(&format!("line {line}: {reason}")))?;
+                    for fault in &receipt.faults {
+                        let told = format!("{} {}", fault.pointer, fault.text);
+                        bar.suspend(|| out::say(&format!("  {}", Visible::of(told.trim_start()))))?;
+                    }
                 }
             }
         }

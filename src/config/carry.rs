@@ -115,7 +115,7 @@ fn can_hold(source: &Field, target: &Field) -> bool {
     }
 }
 
-fn is_amount(kind: &Kind) -> bool {
+pub(super) fn is_amount(kind: &Kind) -> bool {
     matches!(kind, Kind::Money { .. } | Kind::Minor { .. })
 }
 

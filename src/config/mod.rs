@@ -10,6 +10,7 @@ use std::path::Path;
 mod auth;
 mod carry;
 mod channels;
+mod contracts;
 pub mod diagnostic;
 mod entities;
 mod expression;
@@ -34,6 +35,7 @@ mod shapes;
 pub mod starter;
 mod suggest;
 mod systems;
+mod tolerance;
 mod uses;
 mod values;
 

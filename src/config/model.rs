@@ -66,6 +66,8 @@ pub struct Site {
     pub database: PathBuf,
     /// The folder of rolling log files, absolute.
     pub logs: PathBuf,
+    /// The folder of contracts, absolute: `TYPE/VERSION.json`.
+    pub contracts: PathBuf,
     /// Unix group that may read and act beside the owner.
     pub group: Option<String>,
     /// Records created before this are adopted (ids, agreed values), never sent of themselves.

@@ -3,12 +3,14 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
+use super::contracts::Contracts;
 use super::mapping;
 use super::model::{Auth, BreakerPolicy, Channel, Lane, Mode, Path, RequestTemplate, Sync, System};
 use super::needs::{self, Need};
 use super::reader::{Section, Value, quoted};
 use super::sections::Named;
 use super::settings::{Settings, settings};
+use super::tolerance;
 use super::values::{DAY, check_name, check_reference, is_private};
 use crate::ids::MAX_FAN_OUT;
 use crate::record::read::overlap;
@@ -19,6 +21,8 @@ pub(super) struct Surroundings<'s> {
     pub(super) systems: &'s Named<System>,
     /// `[channels]`.
     pub(super) channels: &'s Named<Channel>,
+    /// `[contracts]`.
+    pub(super) contracts: &'s Contracts<'s>,
     /// The folder that runbooks are relative to.
     pub(super) base: &'s FilePath,
     /// `site.live_from` is set.
@@ -95,7 +99,15 @@ pub(super) fn paths(
 ) -> Vec<Path> {
     let shared = settings(defaults, around.channels, around.base);
     for key in [
-        "route", "events", "write", "fields", "set", "needs", "links",
+        "route",
+        "events",
+        "write",
+        "fields",
+        "set",
+        "needs",
+        "links",
+        "reads",
+        "tolerates_loss",
     ] {
         if let Some(value) = defaults.get(key) {
             value.error("this belongs to each path, not to the defaults", None);
@@ -211,6 +223,16 @@ fn path<'a>(
     if let (Some(route), Some(events), true) = (&route, &events, around.live_from && is_mapped) {
         mapping::warn_unheld(route, events, around.systems);
     }
+    let reads = around.contracts.reads(section, events.as_deref());
+    let tolerates_loss = (section.get("tolerates_loss"))
+        .and_then(|value| value.boolean())
+        .unwrap_or(false);
+    if let (Some(events), Sync::Webhook, false) = (&events, sync, tolerates_loss) {
+        let from = route
+            .as_ref()
+            .and_then(|route| around.systems.good.get(&route.from));
+        tolerance::warn(section, events, from);
+    }
     section.finish(&[]);
     let url = own
         .url
@@ -302,8 +324,8 @@ fn path<'a>(
         value: own.value.or_else(|| shared.value.clone()),
         mode: own.mode.or(shared.mode).unwrap_or_default(),
         mapping,
-        reads: Vec::new(),
-        tolerates_loss: false,
+        reads,
+        tolerates_loss,
     })
 }
 

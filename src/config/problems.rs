@@ -82,6 +82,19 @@ impl<'a> Problems<'a> {
         self.found.borrow_mut().push((at, diagnostic));
     }
 
+    /// Adds an error in another file that this one names; it is told after those of this one. Line and column are 0 where
+    /// the whole file is meant.
+    pub(super) fn elsewhere(&self, file: &Path, place: (usize, usize), key: &str, message: &str) {
+        let visible = |text: &str| Visible::of(text).into_string();
+        let diagnostic = Diagnostic {
+            line: place.0 as u32,
+            column: place.1 as u32,
+            key: visible(key),
+            ..Diagnostic::of_file(file, visible(message))
+        };
+        self.found.borrow_mut().push((usize::MAX, diagnostic));
+    }
+
     /// Line and column, both from 1, of a byte offset.
     fn place(&self, at: usize) -> (u32, u32) {
         let line = self.lines.partition_point(|start| *start <= at).max(1);

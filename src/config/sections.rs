@@ -13,12 +13,11 @@ use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
 use super::uses::Brought;
 use super::values::DAY;
-use super::{channels, entities, owners, paths, reconcile, systems};
+use super::{channels, contracts, entities, owners, paths, reconcile, systems};
 use crate::time::short;
 
 /// Keys of the root that a later version brings.
 const LATER: &[(&str, &str)] = &[
-    ("contracts", "contracts"),
     ("people", "people"),
     ("oncall", "on-call rotas"),
     ("escalation", "escalation policies"),
@@ -90,10 +89,12 @@ pub(super) fn config<'a>(
     let (mut systems, brought) = systems::systems(&root.section("systems"), &around);
     let entities = entities::entities(&root.section("entities"), &mut systems);
     let channels = channels::channels(&root.section("channels"), &base);
+    let contracts = contracts::contracts(&root.section("contracts"), &site.contracts, &base);
     let defaults = root.section("defaults");
     let surroundings = paths::Surroundings {
         systems: &systems,
         channels: &channels,
+        contracts: &contracts,
         base: &base,
         live_from: site.live_from.is_some(),
     };
@@ -103,6 +104,7 @@ pub(super) fn config<'a>(
         &surroundings,
     );
     defaults.finish(&[]);
+    contracts.check_use(&paths);
     paths.extend(channels.known().map(paths::page_path));
     let reconcile = reconcile::jobs(&root.section("reconcile"), &systems, &base);
     owners::check(
@@ -134,7 +136,7 @@ pub(super) fn config<'a>(
         paths,
         channels: channels.good,
         reconcile,
-        contracts: BTreeMap::new(),
+        contracts: contracts.good,
         entities: (entities.into_iter())
             .map(|(name, declared)| (name, declared.entity))
             .collect(),
@@ -156,6 +158,7 @@ fn site(section: &Section<'_>, base: &Path) -> Site {
         public_url: section.get("public_url").and_then(|value| value.base_url()),
         database: file_of(section, "database", "midwatch.db", base),
         logs: file_of(section, "logs", "logs", base),
+        contracts: file_of(section, "contracts", "contracts", base),
         group: section
             .get("group")
             .and_then(|value| value.filled("the name of a Unix group"))

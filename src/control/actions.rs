@@ -458,6 +458,7 @@ impl Actions {
                     event: None,
                     deliveries: 0,
                     reason: Some(error),
+                    faults: Vec::new(),
                 })),
             }
         }
@@ -591,6 +592,7 @@ impl From<StoreError> for Refused {
 }
 
 fn receipt(receipt: Receipt) -> SendReceipt {
+    let mut found = Vec::new();
     let (outcome, event, deliveries, reason) = match receipt {
         Receipt::Accepted { event, deliveries } => (SendOutcome::Accepted, event, deliveries, None),
         Receipt::Duplicate { event } => (SendOutcome::Duplicate, event, 0, None),
@@ -598,7 +600,14 @@ fn receipt(receipt: Receipt) -> SendReceipt {
             let why = "its id or key is known with other content; nothing was stored";
             (SendOutcome::Conflict, event, 0, Some(why.to_owned()))
         }
-        Receipt::Held { event, reason } => (SendOutcome::Held, event, 0, Some(reason)),
+        Receipt::Held {
+            event,
+            reason,
+            faults,
+        } => {
+            found = faults;
+            (SendOutcome::Held, event, 0, Some(reason))
+        }
         Receipt::Unrouted { event } => (SendOutcome::Unrouted, event, 0, None),
     };
     SendReceipt {
@@ -606,6 +615,7 @@ fn receipt(receipt: Receipt) -> SendReceipt {
         event: Some(event),
         deliveries,
         reason,
+        faults: found,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::action::{Action, Actor, Done, Preview, Refused, Submission};
+use crate::event::contract::Fault;
 use crate::ids::EventId;
 use crate::time::Timestamp;
 
@@ -102,6 +103,9 @@ pub struct SendReceipt {
     pub deliveries: u32,
     /// Why it was refused or held.
     pub reason: Option<String>,
+    /// What its data has against its contract.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// How a sent event ended.

@@ -39,6 +39,7 @@ pub fn config() -> Config {
             public_url: None,
             database: PathBuf::from("midwatch.db"),
             logs: PathBuf::from("logs"),
+            contracts: PathBuf::from("contracts"),
             group: None,
             live_from: None,
         },

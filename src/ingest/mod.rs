@@ -12,6 +12,7 @@ pub mod server;
 use std::sync::Arc;
 
 use crate::config::live::{Live, Runtime};
+use crate::event::contract::{self, Fault, Refusal};
 use crate::event::expr::Engine;
 use crate::event::hook::{self, Mapped};
 use crate::event::{Event, Origin, digest};
@@ -110,13 +111,25 @@ impl Intake {
         hold: Option<String>,
         hold_on_conflict: bool,
     ) -> Incoming {
-        let (routes, hold) = match hold {
-            Some(reason) => (Vec::new(), Some(reason)),
+        // What could not be mapped has no type of its own whose contract it could keep to.
+        let refusal = match hold {
+            Some(reason) => Some(Held::of(reason)),
+            None => contract::verify(&runtime.config.contracts, &event)
+                .err()
+                .map(Held::from),
+        };
+        let (routes, held) = match refusal {
+            Some(held) => (Vec::new(), Some(held)),
             None => match route(runtime, &self.engine, &event) {
                 Routing::Routes(routes) => (routes, None),
-                Routing::Hold(reason) => (Vec::new(), Some(reason)),
+                Routing::Hold(reason) => (Vec::new(), Some(Held::of(reason))),
             },
         };
+        let Held {
+            hold,
+            group,
+            faults,
+        } = held.unwrap_or_default();
         let system = runtime.config.systems.get(&event.source);
         let exclude = system
             .and_then(|system| system.hooks.as_ref())
@@ -127,8 +140,8 @@ impl Intake {
             event,
             routes,
             hold,
-            faults: Vec::new(),
-            group: None,
+            faults,
+            group,
             hold_on_conflict,
         }
     }
@@ -146,6 +159,33 @@ impl Intake {
                 mapped::about(system, event, &self.engine)
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+/// Why an event is held at the door.
+#[derive(Debug, Default)]
+struct Held {
+    hold: Option<String>,
+    group: Option<String>,
+    faults: Vec<Fault>,
+}
+
+impl Held {
+    fn of(reason: String) -> Self {
+        Self {
+            hold: Some(reason),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Refusal> for Held {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            hold: Some(refusal.reason),
+            group: Some(refusal.group),
+            faults: refusal.faults,
         }
     }
 }

@@ -518,8 +518,11 @@ fn receipt_json(source: &str, id: &str, receipt: &Receipt) -> serde_json::Value 
         Receipt::Unrouted { event } => ("unrouted", event, 0),
     };
     let mut item = json!({"source": source, "id": id, "status": status, "event": event, "deliveries": deliveries});
-    if let Receipt::Held { reason, .. } = receipt {
+    if let Receipt::Held { reason, faults, .. } = receipt {
         item["reason"] = json!(reason);
+        if !faults.is_empty() {
+            item["faults"] = json!(faults);
+        }
     }
     item
 }

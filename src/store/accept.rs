@@ -265,6 +265,7 @@ fn accept_one(
             Receipt::Held {
                 event: id,
                 reason: hold.unwrap_or_default(),
+                faults: incoming.faults.clone(),
             }
         }
         UNROUTED => {

@@ -171,6 +171,8 @@ pub enum Receipt {
         event: EventId,
         /// Why.
         reason: String,
+        /// What its data has against its contract.
+        faults: Vec<Fault>,
     },
     /// Stored; no path matches.
     Unrouted {

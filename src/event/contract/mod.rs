@@ -2,13 +2,21 @@
 //! Pure: whoever reads the files is `config`. Called by the front door, by releases of held events, by casts, by
 //! `contracts` and by previews of replays.
 
+mod cast;
 pub mod compat;
+mod data;
 mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
+mod version;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use cast::{Unreadable, readable};
+pub use data::{NOT_JSON, read};
 pub use schema::{Fault, Schema, SchemaError};
+pub use version::{Refusal, verify};
 
 /// `[contracts."TYPE"]`: what events of one type must look like, by version.
 #[derive(Debug, Clone)]
@@ -92,5 +100,11 @@ impl Contract {
     /// The version called `name`.
     pub fn version(&self, name: &str) -> Option<&ContractVersion> {
         self.versions.iter().find(|version| version.name == name)
+    }
+
+    /// The version that an event is held to which names none.
+    pub fn assumed(&self) -> &ContractVersion {
+        // `assumed` is an index of `versions`, which are never empty: whoever makes a contract sees to both.
+        &self.versions[self.assumed]
     }
 }

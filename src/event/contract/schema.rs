@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jsonschema::error::ValidationErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -36,12 +37,39 @@ pub struct SchemaError {
 /// Something that an instance has against its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// JSON Pointer into the instance.
+    /// JSON Pointer into the instance; to where a member should be, if one is missing.
     pub pointer: String,
     /// The keyword that is broken (`required`, `type`).
     pub rule: String,
     /// In words, with values shortened. Parts of it come from outside: make it `Visible` before it is shown.
     pub text: String,
+}
+
+impl Fault {
+    /// Where and by which rule, the same for every item of a list: `/items/*/total type`.
+    pub fn place(&self) -> String {
+        let mut place = String::new();
+        for part in self.pointer.split('/').skip(1) {
+            let number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            place.push('/');
+            place.push_str(if number { "*" } else { part });
+        }
+        if !place.is_empty() {
+            place.push(' ');
+        }
+        place + &self.rule
+    }
+}
+
+/// JSON Pointer to where the fault is: what is missing has none, so it is told where it should be.
+fn pointer_of(error: &jsonschema::ValidationError<'_>) -> String {
+    let pointer = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::Required {
+            property: Value::String(name),
+        } => format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+        _ => pointer,
+    }
 }
 
 impl Schema {
@@ -74,7 +102,7 @@ impl Schema {
     /// What an instance has against it: the first twenty faults; empty if it keeps to it.
     pub fn faults(&self, instance: &Value) -> Vec<Fault> {
         let fault = |error: jsonschema::ValidationError<'_>| Fault {
-            pointer: error.instance_path().to_string(),
+            pointer: pointer_of(&error),
             rule: error.kind().keyword().to_owned(),
             text: shortened(&error.to_string()),
         };
@@ -87,7 +115,7 @@ impl Schema {
 }
 
 /// The validator quotes whole values: a fault keeps its beginning and its end, where its words are.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let count = text.chars().count();
     if count <= LONGEST * 2 {
         return text.to_owned();
@@ -117,7 +145,7 @@ mod tests {
             .iter()
             .map(|fault| (fault.pointer.as_str(), fault.rule.as_str()))
             .collect();
-        assert!(told.contains(&("", "required")), "{told:?}");
+        assert!(told.contains(&("/total", "required")), "{told:?}");
         assert!(told.contains(&("/items/1", "type")), "{told:?}");
         assert!(
             faults
