@@ -24,9 +24,9 @@ const LARGEST: u64 = 2 << 20;
 /// Shows what a path would do with an event, and sends no write: the request as it would go out, without secrets, and for
 /// mapped paths a field-by-field difference against what the receiver holds now (which is looked up).
 ///
-/// With --json one object for each event: not_taken (why the path would not take it), looked (requests that were made to
-/// find out), plan (what, request (method, url, headers, body), difference (name, wanted, held, same, sensitive), sensitive,
-/// unmasked (the body is as it would be sent).
+/// With --json one object for each event: not_taken (why the path would not take it), cast (the version of its contract that
+/// it was cast to), looked (requests that were made to find out), plan (what, request (method, url, headers, body), difference
+/// (name, wanted, held, same, sensitive), sensitive, unmasked (the body is as it would be sent).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The path.
@@ -155,6 +155,9 @@ fn words(event: &Event, trial: &Trial) -> String {
     let mut out = format!("{} {} from {}", event.kind, event.id, event.source);
     if let Some(why) = &trial.not_taken {
         let _ = write!(out, "\n  the path would not take it: {why}");
+    }
+    if let Some(version) = &trial.cast {
+        let _ = write!(out, "\n  cast to version {version}, which the path reads");
     }
     for step in &trial.looked {
         let status = step

@@ -3,6 +3,8 @@
 //! Reads only: the source, where its events are only hints, and the receiver's lookups; it never writes anywhere, and needs
 //! no worker. Called by `midwatch try`.
 
+use std::borrow::Cow;
+
 use reqwest::Url;
 use serde::Serialize;
 
@@ -11,6 +13,7 @@ use super::actions::refused;
 use crate::config::live::Live;
 use crate::config::model::{Path, Trust};
 use crate::event::Event;
+use crate::event::contract;
 use crate::event::expr::Engine;
 use crate::http::Outbound;
 use crate::queue::mapped::{self, Carried, Ends, Move};
@@ -28,6 +31,8 @@ use crate::store::Reader;
 pub struct Trial {
     /// Why the path would not take the event at all.
     pub not_taken: Option<String>,
+    /// The version of its contract that it was cast to first, because the path does not read its own.
+    pub cast: Option<String>,
     /// The requests that were made to find out: none of them writes.
     pub looked: Vec<Step>,
     /// What would be done, in order.
@@ -90,10 +95,28 @@ pub async fn run(
 ) -> Result<Trial, Refused> {
     let config = live.borrow().config.clone();
     let engine = Engine::new();
+    let held = contract::verify(&config.contracts, event).err();
+    let not_taken = held
+        .map(|refusal| format!("it would be held: {}", refusal.reason))
+        .or_else(|| route::why_not(&config, &engine, path, event));
     let mut trial = Trial {
-        not_taken: route::why_not(&config, &engine, path, event),
+        not_taken,
         ..Trial::default()
     };
+    let read = match contract::readable(&config, path, event, &engine) {
+        Ok(read) => read,
+        Err(unreadable) => {
+            trial.plan.push(Planned {
+                what: format!("hold it for review: {unreadable}"),
+                ..Planned::default()
+            });
+            return Ok(trial);
+        }
+    };
+    if let Cow::Owned(cast) = &read {
+        trial.cast = cast.schema_version.clone();
+    }
+    let event = &*read;
     let Some(ends) = Ends::of(&config, path) else {
         let system = config.systems.get(&path.to);
         let base = system.and_then(|system| Url::parse(system.url.as_deref()?).ok());

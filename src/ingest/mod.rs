@@ -156,7 +156,12 @@ impl Intake {
             .or_else(|| routes.first().and_then(of_route));
         match system {
             Some(system) if !system.records.is_empty() => {
-                mapped::about(system, event, &self.engine)
+                // The maps read the version that the paths read.
+                let path = routes.first().and_then(|route| runtime.path(route.path));
+                let read = path.and_then(|path| {
+                    contract::readable(&runtime.config, path, event, &self.engine).ok()
+                });
+                mapped::about(system, read.as_deref().unwrap_or(event), &self.engine)
             }
             _ => Vec::new(),
         }

@@ -3,6 +3,7 @@
 //!
 //! An expression that fails holds the event with the reason: routing it anyway, or dropping it, would be a guess.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::mapped;
 use crate::config::live::Runtime;
 use crate::config::model::{Config, Lane, Path, Sync, System};
+use crate::event::contract::{self, Unreadable};
 use crate::event::expr::{Engine, ExprError, Scope};
 use crate::event::{Event, Origin};
 use crate::ids::MAX_FAN_OUT;
@@ -55,16 +57,29 @@ pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
             continue;
         };
         let mut order_key = None;
-        if path.when.is_some() || path.order_by.is_some() {
-            let scope = scope.get_or_insert_with(|| Scope::event(event));
-            match judge(engine, path, scope) {
+        // What the path asks of an event it asks of the version that it reads.
+        let asks = path.when.is_some() || path.order_by.is_some();
+        let read = contract::readable(&runtime.config, path, event, engine);
+        if asks {
+            let judged = match &read {
+                Ok(Cow::Borrowed(event)) => judge(
+                    engine,
+                    path,
+                    scope.get_or_insert_with(|| Scope::event(event)),
+                ),
+                Ok(Cow::Owned(cast)) => judge(engine, path, &Scope::event(cast)),
+                Err(unreadable) => Err(unread(path, unreadable)),
+            };
+            match judged {
                 Ok(Judged::Passed) => continue,
                 Ok(Judged::Taken(key)) => order_key = key,
                 Err(reason) => return Routing::Hold(reason),
             }
         }
         if by_record(path) {
-            let key = mapped::order_key(&runtime.config, path, event, engine);
+            // What cannot be read is told by its attempt.
+            let read = read.as_deref().unwrap_or(event);
+            let key = mapped::order_key(&runtime.config, path, read, engine);
             order_key = key.map(indexable);
         }
         if routes.len() == MAX_FAN_OUT {
@@ -91,7 +106,12 @@ pub fn why_not(config: &Config, engine: &Engine, path: &Path, event: &Event) -> 
             event.source, path.from
         ));
     }
-    match judge(engine, path, &Scope::event(event)) {
+    let judged = match contract::readable(config, path, event, engine) {
+        Ok(event) => judge(engine, path, &Scope::event(&event)),
+        Err(_) if path.when.is_none() && path.order_by.is_none() => return None,
+        Err(unreadable) => Err(unread(path, &unreadable)),
+    };
+    match judged {
         Ok(Judged::Taken(_)) => None,
         Ok(Judged::Passed) => Some("the path's `when` is not true for it".to_owned()),
         Err(reason) => Some(format!("it would be held: {reason}")),
@@ -116,6 +136,10 @@ fn indexable(key: String) -> String {
         return key;
     }
     hex::encode(Sha256::digest(key))
+}
+
+fn unread(path: &Path, why: &Unreadable) -> String {
+    format!("path {}: {why}", path.name)
 }
 
 enum Judged {

@@ -11,7 +11,8 @@ use super::observe::Observer;
 use super::records::Records;
 use super::upsert::{self, Made, Outcome};
 use crate::config::live::Runtime;
-use crate::config::model::{Lane, Path, System};
+use crate::config::model::{Config, Lane, Path, System};
+use crate::event::contract;
 use crate::event::expr::Engine;
 use crate::http::{Outbound, Target};
 use crate::ids::PathId;
@@ -45,6 +46,8 @@ pub(super) struct Plan {
     pub(super) config: i64,
     /// The receiver is a vendor that a preset describes.
     pub(super) vendor: bool,
+    /// The whole of it, for the contracts of what the path carries.
+    pub(super) whole: Arc<Config>,
 }
 
 impl Plan {
@@ -60,6 +63,7 @@ impl Plan {
                 ends: Ends::of(config, path),
                 config: config.hash,
                 vendor: system.is_some_and(System::is_vendor),
+                whole: Arc::clone(config),
             }))
         };
         config.paths.iter().filter_map(plan).collect()
@@ -170,6 +174,23 @@ pub(super) async fn run(
     };
     let ended =
         |judged, target, key, answer| End::Ended(Box::new(over(judged, target, key, answer)));
+    // A frozen request was made of a cast already.
+    let is_read = path.mapping.is_some() || claimed.frozen.is_none();
+    let read = match contract::readable(&plan.whole, path, &claimed.event, &shared.engine) {
+        Ok(Cow::Owned(event)) if is_read => Some(event),
+        Err(unreadable) if is_read => {
+            return unread(&plan, &claimed, unreadable.reason, over);
+        }
+        _ => None,
+    };
+    let is_cast = read.is_some();
+    let claimed = match read {
+        Some(event) => Arc::new(Claimed {
+            event: Arc::new(event),
+            ..Claimed::clone(&claimed)
+        }),
+        None => claimed,
+    };
     if path.mapping.is_some() {
         let made = match &plan.ends {
             Some(ends) => upsert::run(&plan, ends, &claimed, &shared, shadow, &down).await,
@@ -210,7 +231,7 @@ pub(super) async fn run(
             answered: false,
         }));
     }
-    if claimed.frozen.is_none() && path.request.is_rendered() {
+    if claimed.frozen.is_none() && (is_cast || path.request.is_rendered()) {
         let generation = claimed.fence.generation;
         let kept: Request = (*request).clone();
         if let Err(error) = shared
@@ -315,6 +336,24 @@ fn mapped(
         ended,
         next,
         answered,
+    }))
+}
+
+/// The end of an attempt whose event is of a version that the path does not read: a person has to mend the contract, a cast
+/// or the path.
+fn unread(
+    plan: &Plan,
+    claimed: &Claimed,
+    reason: String,
+    over: impl FnOnce(Judged, (String, String), String, Answer) -> Ended,
+) -> End {
+    let target = ("-".to_owned(), plan.path.to.clone());
+    let key = claimed.last_key.clone().unwrap_or_default();
+    let ended = over(withheld(reason.clone()), target, key, Answer::default());
+    End::Ruled(Box::new(Ruled {
+        ended,
+        next: Next::Review { reason },
+        answered: false,
     }))
 }
 
