@@ -1320,7 +1320,7 @@ async fn what_breaks_its_contract_is_held_with_every_fault_and_its_sender_is_tol
 
     let batch = format!(
         "[{},{}]",
-        paid("f", None, r#"{"id":1}"#),
+        paid("f", None, r#"{"id":1,"total":"5"}"#),
         paid("g", None, "{}")
     );
     let batch = house

@@ -35,7 +35,7 @@ pub(super) fn contracts<'a>(section: &Section<'a>, folder: &Path, base: &Path) -
     let mut written = Vec::new();
     for (kind, value) in section.entries() {
         let named = check_kind(&value, kind);
-        let Some(one) = value.section() else {
+        let Some(one) = value.section().filter(|_| named) else {
             written.push((kind, Vec::new()));
             continue;
         };
@@ -43,7 +43,7 @@ pub(super) fn contracts<'a>(section: &Section<'a>, folder: &Path, base: &Path) -
         let items = versions.as_ref().and_then(Value::items);
         let contract = contract(&one, kind, versions.as_ref(), &folder.join(kind), base);
         one.finish(&[]);
-        if let Some(contract) = contract.filter(|_| named) {
+        if let Some(contract) = contract {
             good.insert(kind.to_owned(), contract);
         }
         written.push((kind, items.unwrap_or_default()));
@@ -232,7 +232,12 @@ fn version(item: &Value<'_>, name: &str, folder: &Path) -> Option<ContractVersio
         }
     };
     if let Err(fault) = read(&bytes) {
-        elsewhere((0, 0), "", fault.text);
+        let why = fault.text.trim_start_matches("the data is not JSON: ");
+        elsewhere(
+            (0, 0),
+            "",
+            format!("two readers may read this differently: {why}"),
+        );
         return None;
     }
     match Schema::new(json) {

@@ -15,6 +15,7 @@ use crate::queue::model::Class;
 use crate::record::map::Clean;
 use crate::record::ownership::{MatchRule, Policy, Role, WhenDown};
 
+mod contracts;
 mod records;
 
 const SHOP: &str = include_str!("../../fixtures/config/valid/shop.toml");

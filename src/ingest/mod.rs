@@ -118,8 +118,8 @@ impl Intake {
                 .err()
                 .map(Held::from),
         };
-        let (routes, held) = match refusal {
-            Some(held) => (Vec::new(), Some(held)),
+        let (routes, refusal) = match refusal {
+            Some(refusal) => (Vec::new(), Some(refusal)),
             None => match route(runtime, &self.engine, &event) {
                 Routing::Routes(routes) => (routes, None),
                 Routing::Hold(reason) => (Vec::new(), Some(Held::of(reason))),
@@ -129,7 +129,7 @@ impl Intake {
             hold,
             group,
             faults,
-        } = held.unwrap_or_default();
+        } = refusal.unwrap_or_default();
         let system = runtime.config.systems.get(&event.source);
         let exclude = system
             .and_then(|system| system.hooks.as_ref())
