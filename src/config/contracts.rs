@@ -8,12 +8,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::mapping::overlap;
 use super::model::{Path as Route, Sync};
 use super::reader::{Section, Value, quoted};
 use super::values::check_member;
 use crate::event::contract::{Cast, Contract, ContractVersion, Mode, Schema, read};
 use crate::event::expr::{self, Kind};
+use crate::record::read::overlap;
 
 /// The largest schema or template that is read, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;

@@ -2,10 +2,10 @@
 //! chat message and no order. Called for each path as it is read.
 
 use super::carry::is_amount;
-use super::mapping::overlap;
 use super::model::System;
 use super::reader::{Section, quoted};
 use crate::record::map::{RecordMap, changed};
+use crate::record::read::overlap;
 
 /// Record types, and words of event types, that stand for money or what it is paid for.
 const DEAR: [&str; 4] = ["order", "orders", "payment", "payments"];
