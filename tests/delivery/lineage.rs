@@ -68,7 +68,7 @@ async fn two_systems_that_answer_each_other_end_at_the_seventeenth_event() {
         let source = systems[count % 2];
         match bed.accept_as(source, &format!("e{count}"), &said).await {
             Receipt::Accepted { .. } => count += 1,
-            Receipt::Held { event, reason } => break (event, reason),
+            Receipt::Held { event, reason, .. } => break (event, reason),
             other => panic!("{other:?}"),
         }
         assert!(count <= 16, "nothing breaks the loop");
