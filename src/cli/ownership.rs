@@ -36,11 +36,11 @@ enum What {
     Explain(ExplainArgs),
 }
 
-/// Tells why a field of one record holds what it holds: the rule, what each system is known to have, the story lines that
-/// speak of it, and who won. Values of sensitive fields are hashes.
+/// Tells why a field of one record holds what it holds: the rule, what each system is known to have, the reviews and
+/// story lines that speak of it, and who won. Values of sensitive fields are hashes.
 ///
 /// With --json one object: entity, key, field, rule (as in `ownership`, or null), systems (system, role, and sent, agreed and
-/// seen: value, at, delivery, path, from), agree, lines (at, event, delivery, path, text), verdict (sentences); times in
+/// seen: value, at, delivery, path, from), agree, reviews (as the review list has them), lines (at, event, delivery, path, text), verdict (sentences); times in
 /// milliseconds since 1970. Exit code 1 if nothing is known of it.
 #[derive(Debug, clap::Args)]
 struct ExplainArgs {
@@ -134,10 +134,12 @@ fn cells(row: &Row) -> Vec<String> {
 fn explained(args: &ExplainArgs, context: &Context) -> anyhow::Result<u8> {
     let config = context.config_in_force()?;
     let (kind, key, field) = (&args.entity, &args.key, &args.field);
-    let Some(story) = reader(&config)?.story(kind, key, LINES)? else {
+    let reader = reader(&config)?;
+    let Some(story) = reader.story(kind, key, LINES)? else {
         anyhow::bail!("no {} {} is known", line(kind, 60), line(key, 60));
     };
-    let Some(explained) = explain(&config, &story, field) else {
+    let reviews = reader.reviews_of(kind, key, LINES)?;
+    let Some(explained) = explain(&config, &story, &reviews, field) else {
         anyhow::bail!(
             "nothing is known of {} of {} {}: no rule names it, and no system was seen to have it",
             line(field, 60),

@@ -12,7 +12,7 @@ use crate::record::alike;
 use crate::record::ledger::KnownField;
 use crate::record::mask::HIDDEN;
 use crate::record::ownership::{self, OwnedField, Policy, Role, Row};
-use crate::store::view::{Story, StoryLine};
+use crate::store::view::{ReviewRow, Story, StoryLine};
 use crate::time::Timestamp;
 
 /// Everything that is known of one field of one record.
@@ -30,6 +30,8 @@ pub struct Explained {
     pub systems: Vec<Held>,
     /// Whether all that are known to have it have the same; none where fewer than two do.
     pub agree: Option<bool>,
+    /// What a person had or has to decide of it, oldest first; values are masked where it is sensitive. From outside.
+    pub reviews: Vec<ReviewRow>,
     /// The lines of the record's story that speak of it, oldest first. Parts of them come from outside.
     pub lines: Vec<StoryLine>,
     /// Which value stands where they differ, in words.
@@ -75,8 +77,13 @@ impl Held {
     }
 }
 
-/// Explains `field` of the record that `story` tells of. None: neither a rule nor a system nor a line knows the field.
-pub fn explain(config: &Config, story: &Story, field: &str) -> Option<Explained> {
+/// Explains `field` of the record that `story` and `reviews` tell of. None: neither a rule nor a system nor a line knows the field.
+pub fn explain(
+    config: &Config,
+    story: &Story,
+    reviews: &[ReviewRow],
+    field: &str,
+) -> Option<Explained> {
     let kind = &story.about.kind;
     let entity = config.entities.get(kind);
     let rule = entity.and_then(|entity| entity.field(field));
@@ -140,7 +147,25 @@ pub fn explain(config: &Config, story: &Story, field: &str) -> Option<Explained>
             .is_some_and(|delivery| deliveries.contains(&delivery))
             || names(&line.text, field)
     };
+    let masked = |row: &ReviewRow| {
+        let mut row = row.clone();
+        row.sensitive |= sensitive;
+        let values = [&row.ours, &row.theirs, &row.base].map(|value| {
+            let value = value.as_ref()?;
+            Some(row.masked(value))
+        });
+        [row.ours, row.theirs, row.base] = values;
+        if let Some(mut decided) = row.decided.take() {
+            decided.value = decided.value.map(|value| row.masked(&value));
+            row.decided = Some(decided);
+        }
+        row
+    };
     let explained = Explained {
+        reviews: (reviews.iter())
+            .filter(|row| row.field == field)
+            .map(masked)
+            .collect(),
         entity: kind.clone(),
         key: story.about.key.clone(),
         field: field.to_owned(),
@@ -219,6 +244,7 @@ impl Explained {
             }
             None => {}
         }
+        out.extend(self.reviews.iter().map(|row| review(row, &time)));
         out
     }
 
@@ -266,6 +292,33 @@ impl Explained {
             [most @ .., last] if !most.is_empty() => format!("{} and {last}", most.join(", ")),
             names => names.concat(),
         }
+    }
+}
+
+/// What a person had or has to decide, in words.
+fn review(row: &ReviewRow, time: impl Fn(Timestamp) -> String) -> String {
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let sides = format!(
+        "{} says {}, {} holds {}",
+        row.source,
+        value(&row.ours),
+        row.receiver,
+        value(&row.theirs)
+    );
+    match &row.decided {
+        None => format!(
+            "review {} waits since {}: {sides}: {}",
+            row.id,
+            time(row.at),
+            row.reason
+        ),
+        Some(decided) => format!(
+            "review {} ({sides}) ended at {}: {} by {}",
+            row.id,
+            time(decided.at),
+            decided.decision,
+            decided.actor
+        ),
     }
 }
 
