@@ -620,7 +620,11 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     };
     model.record.about = Some(about.clone());
     let story = Some(Box::new(rows.story));
-    answer(&mut model, Slot::Story, Loaded::Story(about, story));
+    answer(
+        &mut model,
+        Slot::Story,
+        Loaded::Story(about, story, Vec::new()),
+    );
     model.reading.about = "crm".into();
     let text = include_str!("fixture_runbook.md");
     let runbook = crate::runbook::parse(text, std::path::Path::new("receiver-down.md"));

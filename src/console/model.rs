@@ -31,7 +31,7 @@ use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
     BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, LogRow, NoteRow, Overview,
-    RecordRow, RunRow, Story, Trace,
+    RecordRow, ReviewRow, RunRow, Story, Trace,
 };
 use crate::time::Timestamp;
 use crate::watch::{About, Trouble};
@@ -317,6 +317,8 @@ pub struct Recorded {
     pub about: Option<RecordId>,
     /// What is known of it; none before it was read, or if nothing is.
     pub data: Option<Box<Story>>,
+    /// What of it is or was for review, oldest first.
+    pub reviews: Vec<ReviewRow>,
     /// It was read, and nothing is known of it.
     pub gone: bool,
     /// Hashes of sensitive values are shown.

@@ -16,6 +16,7 @@ use crate::http::oauth::health;
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
+use crate::record::ledger::About as RecordId;
 use crate::store::view::{DeliveryRow, NoteFilter, NoteKind};
 use crate::store::{Cursor, ReadError, Reader};
 
@@ -212,9 +213,7 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .held_event(id)
                 .map(|detail| Loaded::HeldEvent(id, detail.map(Box::new))),
             Query::Lineage(id) => lineage(reader, id),
-            Query::Story(record) => reader
-                .story(&record.kind, &record.key, ROWS)
-                .map(|story| Loaded::Story(record, story.map(Box::new))),
+            Query::Story(record) => recorded(reader, record),
             Query::Found(text) => reader
                 .record_search(None, &text, ROWS)
                 .map(|rows| Loaded::Found(text, rows)),
@@ -256,6 +255,13 @@ fn reviews(reader: &Reader) -> Result<Loaded, ReadError> {
     };
     let (deliveries, _) = reader.deliveries(&held, Cursor::Newest, DELIVERIES)?;
     Ok(Loaded::Reviews(fields, deliveries))
+}
+
+/// A record's story, with what of it is or was for review.
+fn recorded(reader: &Reader, record: RecordId) -> Result<Loaded, ReadError> {
+    let story = reader.story(&record.kind, &record.key, ROWS)?;
+    let reviews = reader.reviews_of(&record.kind, &record.key, ROWS)?;
+    Ok(Loaded::Story(record, story.map(Box::new), reviews))
 }
 
 /// What belongs together with a delivery's event, and what was noticed on its path.

@@ -249,11 +249,12 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
                 model.detail.notes = notes;
             }
         }
-        Loaded::Story(record, story) => {
+        Loaded::Story(record, story, reviews) => {
             if model.record.about.as_ref() == Some(&record) {
                 let before = (model.record.data.is_some()).then(|| records::standing(model));
                 model.record.gone = story.is_none();
                 model.record.data = story;
+                model.record.reviews = reviews;
                 match before {
                     Some(before) => records::keep(model, &before),
                     None => records::begin(model),

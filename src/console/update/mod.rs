@@ -145,7 +145,7 @@ pub enum Loaded {
     /// [`Slot::Lineage`], of which delivery.
     Lineage(DeliveryId, Option<Trace>, Vec<NoteRow>),
     /// [`Slot::Story`], of the record that was asked for.
-    Story(RecordId, Option<Box<Story>>),
+    Story(RecordId, Option<Box<Story>>, Vec<ReviewRow>),
     /// [`Slot::Found`], for which text.
     Found(String, Vec<RecordRow>),
     /// [`Slot::About`], of which delivery.

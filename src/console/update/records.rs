@@ -209,7 +209,7 @@ fn explain(model: &mut Model, index: usize) {
     let Some(field) = views::record::field_names(story).get(index).copied() else {
         return;
     };
-    if let Some(explained) = explain::explain(&model.config, story, field) {
+    if let Some(explained) = explain::explain(&model.config, story, &model.record.reviews, field) {
         let text = views::ownership::explained(model, &explained);
         let title = format!("{} {}: {field}", story.about.kind, story.about.key);
         model.overlay = Some(Overlay::Probe(Box::new(Probing {

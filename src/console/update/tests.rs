@@ -656,7 +656,7 @@ fn a_delivery_leads_to_its_record_and_the_record_back_to_deliveries() {
     answer(
         &mut model,
         Slot::Story,
-        Loaded::Story(about.clone(), Some(Box::new(fixture::story()))),
+        Loaded::Story(about.clone(), Some(Box::new(fixture::story())), Vec::new()),
     );
     talk(&mut model, "\n");
     assert_eq!(
@@ -848,7 +848,11 @@ fn the_cursor_stays_on_its_line_of_a_story_that_grows() {
         newest.text = format!("new {top}");
         story.lines.extend([newest.clone(), newest]);
         let about = story.about.clone();
-        fixture::answer(&mut model, Slot::Story, Loaded::Story(about, Some(story)));
+        fixture::answer(
+            &mut model,
+            Slot::Story,
+            Loaded::Story(about, Some(story), Vec::new()),
+        );
         assert_eq!(text(&model), before);
         assert_eq!(model.record.line, line + 2);
         assert_eq!(model.record.top, if was_top > 0 { was_top + 2 } else { 0 });
