@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+#[path = "process/held.rs"]
+mod held;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_midwatch");
 
 /// No single thing may take longer than this.

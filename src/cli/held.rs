@@ -262,12 +262,17 @@ fn changes(set: &[String], unset: &[String]) -> anyhow::Result<Vec<DataChange>> 
 fn text_of(file: &Path) -> anyhow::Result<String> {
     let name = || Visible::of(&file.to_string_lossy()).to_string();
     let mut text = String::new();
+    // One byte more than is taken tells that there is more: half of the data must not become the data.
+    let most = MOST_DATA + 1;
     let read = if file == Path::new("-") {
-        std::io::stdin().take(MOST_DATA).read_to_string(&mut text)
+        std::io::stdin().take(most).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(MOST_DATA).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(most).read_to_string(&mut text))
     };
     read.with_context(|| format!("cannot read {}", name()))?;
+    if text.len() as u64 > MOST_DATA {
+        anyhow::bail!("{} is longer than {} MiB", name(), MOST_DATA >> 20);
+    }
     // An editor's last line end is no data.
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
@@ -470,14 +475,20 @@ fn words(
             row.id, row.kind, row.event_id, row.source
         ),
     );
-    let reason = if row.admission == Admission::Accepted {
-        "accepted: it has its deliveries".to_owned()
-    } else {
-        format!("{}: {}", row.admission.word(), row.reason)
+    let waits = matches!(row.admission, Admission::Held | Admission::Unrouted);
+    let reason = match row.admission {
+        Admission::Accepted => "accepted: it has its deliveries".to_owned(),
+        // The reason says it all: "discarded by anna: test data".
+        Admission::Discarded => row.reason.clone(),
+        Admission::Held | Admission::Unrouted => {
+            format!("{}: {}", row.admission.word(), row.reason)
+        }
     };
     line("state", &reason);
     line("came", &time(row.at));
-    line("group", &row.group.to_string());
+    if waits {
+        line("group", &row.group.to_string());
+    }
     if let Some(subject) = &row.subject {
         line("subject", subject);
     }

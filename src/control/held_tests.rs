@@ -93,6 +93,25 @@ async fn more_than_was_previewed_is_refused_and_so_is_everything_at_once() {
         assert!(refused.text.contains("is refused"), "{n}: {refused}");
     }
     let first = send(&anna, "1", "order.created", "{}").await;
+    // Named twice is named once; what is not held is said to be none of it.
+    for ids in [vec![first, first], vec![first, EventId(99), EventId(99)]] {
+        let vain = ids.len() as u64 - 2;
+        let named = HeldScope::Events(ids);
+        let shown = anna.preview(release(named.clone())).await.unwrap();
+        let discard = Action::DiscardHeld {
+            scope: named,
+            reason: "tests".into(),
+        };
+        let given_up = anna.preview(discard).await.unwrap();
+        for preview in [shown, given_up] {
+            let told = preview.notes.contains(&format!(
+                "{vain} of those named are neither held nor unrouted"
+            ));
+            let words = if vain == 0 { "event 1" } else { "events 1, 99" };
+            assert!(preview.scope.ends_with(words), "{preview:?}");
+            assert_eq!((preview.count, told), (1, vain > 0), "{preview:?}");
+        }
+    }
     let scope = HeldScope::Kind("order.created".into());
     let unpinned = anna.submit(submission(release(scope.clone()))).await;
     assert!(unpinned.unwrap_err().text.contains("preview it first"));
@@ -177,7 +196,7 @@ async fn an_edit_shows_before_and_after_and_must_pass_the_door() {
         .unwrap();
     assert_eq!(
         row.text,
-        format!("event {held} edited (/x/0, /x/1, /n): 1 released (1 deliveries), 0 stay")
+        format!("event {held} edited (/x/0, /x/1, /n): 1 released (1 delivery), 0 stay")
     );
     worker.drain().await;
 }

@@ -193,10 +193,11 @@ fn tell(work: &Work<'_>, event: EventId, text: String) -> rusqlite::Result<()> {
 /// The audit row says what came of it.
 fn audit(work: &mut Work<'_>, done: &Released, log: &LogEntry) -> rusqlite::Result<()> {
     let text = format!(
-        "{}: {} released ({} deliveries), {} stay",
+        "{}: {} released ({} deliver{}), {} stay",
         log.text,
         done.events,
         done.deliveries,
+        if done.deliveries == 1 { "y" } else { "ies" },
         done.held + done.unrouted
     );
     work.log(&LogEntry {

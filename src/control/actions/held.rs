@@ -3,7 +3,7 @@
 //! The front door judges (`Intake::again`), for the preview and for the deed alike; a set is pinned by its newest event and
 //! its size, an edit by how often the event had been edited. Must never make a delivery of what was not previewed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ struct Outlook {
 impl Actions {
     /// What a release of `scope` would do.
     pub(super) async fn preview_release(&self, scope: HeldScope) -> Result<Preview, Refused> {
-        let words = words(&scope);
+        let (words, asked) = (words(&scope), scope.clone());
         let (intake, runtime) = (self.inner.intake.clone(), self.runtime());
         let (count, oldest, last, outlook) = self
             .read(move |reader| {
@@ -80,6 +80,7 @@ impl Actions {
             return Ok(preview);
         }
         preview.notes = outlook.notes(count);
+        preview.notes.extend(named_in_vain(&asked, count));
         if let Some(host) = self.overview().await?.foreign_host {
             preview.notes.push(held(&host));
         }
@@ -132,8 +133,9 @@ impl Actions {
             }
         }
         let mut text = format!(
-            "{} of {what} released: {} deliveries",
-            all.events, all.deliveries
+            "{} of {what} released: {}",
+            all.events,
+            deliveries(all.deliveries)
         );
         let staying = all.held + all.unrouted;
         if staying > 0 {
@@ -160,6 +162,7 @@ impl Actions {
     /// What giving `scope` up would do.
     pub(super) async fn preview_discard(&self, scope: HeldScope) -> Result<Preview, Refused> {
         let mut preview = plain(format!("discard {}", words(&scope)));
+        let asked = scope.clone();
         let (count, oldest, last) = self
             .read(move |reader| reader.held_extent(&scope, EventId(i64::MAX)))
             .await?;
@@ -171,6 +174,9 @@ impl Actions {
         } else {
             "they are never delivered; the sender's own copy, sent again, is a duplicate".into()
         }];
+        if count > 0 {
+            preview.notes.extend(named_in_vain(&asked, count));
+        }
         Ok(preview)
     }
 
@@ -276,8 +282,8 @@ impl Actions {
         let log = audit(actor, "edit", None, Some(DeliveryId::new(event, 0)), text);
         let released = self.inner.store.edit_held(edited.judged, log).await?;
         let text = format!(
-            "event {event} edited and released: {} deliveries",
-            released.deliveries
+            "event {event} edited and released: {}",
+            deliveries(released.deliveries)
         );
         let mut done = done(self.later(text).await);
         done.delivery = Some(DeliveryId::new(event, 0));
@@ -380,9 +386,12 @@ fn edit_pin(event: EventId, edits: u32) -> DeliveryId {
 /// A scope in words; nothing from outside but what the operator named.
 fn words(scope: &HeldScope) -> String {
     match scope {
-        HeldScope::Events(ids) if ids.len() == 1 => format!("event {}", ids[0]),
         HeldScope::Events(ids) => {
+            let ids: BTreeSet<EventId> = ids.iter().copied().collect();
             let some: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
+            if let [one] = &some[..] {
+                return format!("event {one}");
+            }
             let more = ids.len().saturating_sub(some.len());
             let rest = if more > 0 {
                 format!(" and {more} more")
@@ -394,6 +403,21 @@ fn words(scope: &HeldScope) -> String {
         HeldScope::Group(group) => format!("group {group}"),
         HeldScope::Kind(kind) => format!("all of type {}", visible::line(kind, 80)),
     }
+}
+
+/// Of events that were named one by one: how many are neither held nor unrouted.
+fn named_in_vain(scope: &HeldScope, count: u64) -> Option<String> {
+    let HeldScope::Events(ids) = scope else {
+        return None;
+    };
+    let named = ids.iter().collect::<BTreeSet<_>>().len() as u64;
+    let vain = named.saturating_sub(count);
+    (vain > 0).then(|| format!("{vain} of those named are neither held nor unrouted"))
+}
+
+/// A number of deliveries in words.
+fn deliveries(count: u64) -> String {
+    format!("{count} deliver{}", if count == 1 { "y" } else { "ies" })
 }
 
 /// Why an event does not go on; none if it does.
@@ -537,24 +561,17 @@ fn told(veil: &Veil, before: &[u8], after: &[u8]) -> (Vec<String>, String) {
         Some(_) if hidden => HIDDEN.to_owned(),
         Some(text) => visible::line(text, VALUE).to_string(),
     };
-    let name = |pointer: &str| {
-        if pointer.is_empty() {
-            "(the whole)".to_owned()
-        } else {
-            visible::line(pointer, VALUE).to_string()
-        }
-    };
     let more = found.len().saturating_sub(PLACES);
     let mut lines: Vec<String> = (found.iter().take(PLACES))
         .map(|one| {
             let hidden = veil.hides(&one.pointer);
             let before = value(hidden, one.before.as_ref());
             let after = value(hidden, one.after.as_ref());
-            format!("{}: {before} -> {after}", name(&one.pointer))
+            format!("{}: {before} -> {after}", place(&one.pointer))
         })
         .collect();
     let mut places: Vec<String> = (found.iter().take(REASONS))
-        .map(|one| name(&one.pointer))
+        .map(|one| place(&one.pointer))
         .collect();
     if more > 0 {
         lines.push(format!("{more} other places"));
@@ -565,13 +582,22 @@ fn told(veil: &Veil, before: &[u8], after: &[u8]) -> (Vec<String>, String) {
     (lines, places.join(", "))
 }
 
+/// A place in the data, to be read.
+fn place(pointer: &str) -> String {
+    if pointer.is_empty() {
+        "(the whole)".to_owned()
+    } else {
+        visible::line(pointer, VALUE).to_string()
+    }
+}
+
 fn fault_lines(faults: Vec<Fault>) -> String {
     let mut out = String::new();
     for fault in faults {
         let _ = write!(
             out,
             "\n  {} {}: {}",
-            visible::line(&fault.pointer, VALUE),
+            place(&fault.pointer),
             Visible::of(&fault.rule),
             visible::line(&fault.text, VALUE)
         );
