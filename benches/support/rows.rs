@@ -88,6 +88,7 @@ pub fn incoming(n: u64, path: PathId) -> Incoming {
             order_key: None,
             on_dead_continue: false,
             delay: Duration::ZERO,
+            hold: None,
         }],
         hold: None,
         faults: Vec::new(),

@@ -36,6 +36,11 @@ pub struct Args {
     /// Also those that were delivered, or superseded by a newer one.
     #[arg(long)]
     include_risky: bool,
+    /// Write the one delivery though something newer was written: type and key of its record, such as "order 1042".
+    ///
+    /// Fields that its source may not write are left out all the same.
+    #[arg(long, value_name = "RECORD", conflicts_with_all = ["filter", "stop"])]
+    force: Option<String>,
     /// Do not follow it to its end.
     #[arg(long)]
     no_wait: bool,
@@ -61,6 +66,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
             canary: args.canary,
             pace: args.pace,
             skip_risky: !args.include_risky,
+            force: args.force,
         },
     };
     let acting = context.acting(&config).await?;

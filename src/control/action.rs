@@ -21,6 +21,10 @@ pub enum Action {
         pace: f64,
         /// Skip what is known to be applied or superseded.
         skip_risky: bool,
+        /// The one delivery's record by type and key (`order 1042`), as a person typed it: nothing newer holds it back. Who
+        /// may write which field is not forced.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        force: Option<String>,
     },
     /// Stop a running replay batch; what is not yet released stays as it was.
     AbortReplay {

@@ -6,6 +6,7 @@
 //! can do goes to it as an [`Order`].
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::value::RawValue;
@@ -29,6 +30,7 @@ use crate::visible::Visible;
 
 mod adopt;
 mod check;
+mod force;
 mod golive;
 mod held;
 mod mapped;
@@ -222,10 +224,17 @@ impl Actions {
                 canary,
                 pace,
                 skip_risky,
+                force,
             } => {
                 let (high_water, expected) = pins(high_water, expected)?;
+                let mut scope = filter.words();
+                if let Some(name) = &force {
+                    let shown = self.named(&filter, name).await?;
+                    let _ = write!(scope, ", forced by name: {shown}");
+                }
+                // What is forced is risky by its nature.
+                let skip_risky = skip_risky && force.is_none();
                 let going = self.going(&filter, skip_risky).await?;
-                let scope = filter.words();
                 let log = audit(
                     "replay",
                     self.only_path(&filter),
@@ -242,6 +251,7 @@ impl Actions {
                     },
                     pace,
                     scope: scope.clone(),
+                    forced: force.is_some(),
                 };
                 let batch = store
                     .create_batch(filter, high_water, expected, options, log)

@@ -257,6 +257,7 @@ impl Message {
                 order_key: None,
                 on_dead_continue: false,
                 delay: Duration::ZERO,
+                hold: None,
             }],
             hold: None,
             faults: Vec::new(),

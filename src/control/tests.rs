@@ -169,6 +169,7 @@ async fn what_must_not_happen_is_refused_with_words() {
         canary,
         pace,
         skip_risky: true,
+        force: None,
     };
     let file = place.file();
     for (action, words) in [
@@ -218,6 +219,7 @@ fn replay(filter: &str, canary: u32, skip_risky: bool) -> Action {
         canary,
         pace: 10.0,
         skip_risky,
+        force: None,
     }
 }
 

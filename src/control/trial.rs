@@ -122,8 +122,12 @@ pub async fn run(
         let base = system.and_then(|system| Url::parse(system.url.as_deref()?).ok());
         let request = render::render(path, base.as_ref(), event, &engine)
             .map_err(|error| refused(error.to_string()))?;
+        let what = match route::may_not(&config, &engine, path, event) {
+            Some(reason) => format!("hold it until it is replayed: {reason}; then this"),
+            None => format!("send it to {}", path.to),
+        };
         trial.plan.push(Planned {
-            what: format!("send it to {}", path.to),
+            what,
             request: Some(raw(request, &path.request.key_header)),
             unmasked: true,
             ..Planned::default()

@@ -148,6 +148,8 @@ pub struct Claimed {
     pub suspect: bool,
     /// The replay batch that raised this generation, if one did.
     pub batch: Option<BatchId>,
+    /// A person forced it by the name of its record: nothing newer holds it back.
+    pub forced: bool,
     /// The event.
     pub event: std::sync::Arc<crate::event::Event>,
     /// What the event belongs together with, as it said or inherited; none where it begins a chain or is alone.

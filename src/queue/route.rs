@@ -4,6 +4,7 @@
 //! An expression that fails holds the event with the reason: routing it anyway, or dropping it, would be a guess.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +16,7 @@ use crate::event::contract::{self, Unreadable};
 use crate::event::expr::{Engine, ExprError, Scope};
 use crate::event::{Event, Origin};
 use crate::ids::MAX_FAN_OUT;
+use crate::record::{RecordError, ownership, read};
 use crate::store::Route;
 
 /// Longest order key, in bytes: it is indexed.
@@ -76,9 +78,9 @@ pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
                 Err(reason) => return Routing::Hold(reason),
             }
         }
+        // What cannot be read is told by its attempt.
+        let read = read.as_deref().unwrap_or(event);
         if by_record(path) {
-            // What cannot be read is told by its attempt.
-            let read = read.as_deref().unwrap_or(event);
             let key = mapped::order_key(&runtime.config, path, read, engine);
             order_key = key.map(indexable);
         }
@@ -90,6 +92,7 @@ pub fn route(runtime: &Runtime, engine: &Engine, event: &Event) -> Routing {
             order_key,
             on_dead_continue: path.on_dead_continue,
             delay: path.schedule.first().copied().unwrap_or(Duration::ZERO),
+            hold: may_not(&runtime.config, engine, path, read),
         });
     }
     Routing::Routes(routes)
@@ -116,6 +119,42 @@ pub fn why_not(config: &Config, engine: &Engine, path: &Path, event: &Event) -> 
         Ok(Judged::Passed) => Some("the path's `when` is not true for it".to_owned()),
         Err(reason) => Some(format!("it would be held: {reason}")),
     }
+}
+
+/// Why a raw path's delivery of `event` is held, in words: it carries a record of a declared entity, which the receiver has
+/// too, with a field that its source may not write. Nothing can be left out of what is sent as it is, so a person decides.
+/// None for mapped paths: they leave out.
+pub fn may_not(config: &Config, engine: &Engine, path: &Path, event: &Event) -> Option<String> {
+    if path.mapping.is_some() || path.lane != Lane::Work || config.entities.is_empty() {
+        return None;
+    }
+    let from = config.systems.get(&path.from)?;
+    let to = config.systems.get(&path.to)?;
+    let mut reasons: Vec<String> = Vec::new();
+    for entity in config.entities.values() {
+        if !to.records.contains_key(&entity.name) {
+            continue;
+        }
+        let records = match read::from_event(&from.records, &entity.name, event, engine) {
+            Ok(records) => records,
+            Err(RecordError::NotCarried { .. }) => continue,
+            Err(error) => {
+                let kind = &entity.name;
+                reasons.push(format!("who may write its {kind} cannot be told: {error}"));
+                continue;
+            }
+        };
+        // Also what is there and cannot be read would be written.
+        let names: BTreeSet<&str> = records
+            .iter()
+            .flat_map(|record| record.fields.keys().chain(record.unread.keys()))
+            .map(String::as_str)
+            .collect();
+        let stripped = ownership::strip(entity, &path.from, names, false);
+        let denied = stripped.left_out.iter();
+        reasons.extend(denied.map(|one| one.reason.to_string()));
+    }
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// Page paths take no events of their own accord, and scheduled paths deliver none.
@@ -289,6 +328,7 @@ mod tests {
                 order_key: Some("7".into()),
                 on_dead_continue: true,
                 delay: Duration::from_secs(5),
+                hold: None,
             }])
         );
     }
@@ -374,5 +414,79 @@ mod tests {
         let long = "9".repeat(MAX_ORDER_KEY + 1);
         let key = keys(&format!(r#"{{"number": "{long}", "n": "x"}}"#)).remove(0);
         assert_eq!(key.map(|key| key.len()), Some(64), "a hash");
+    }
+
+    #[test]
+    fn a_raw_paths_delivery_is_held_where_its_source_may_not_write_what_it_carries() {
+        let text = "[defaults.path]\nowner = \"anna\"\nrunbook = \"r.md\"\n\
+                    [systems.shop.records.order]\nevents = [\"order.*\"]\nkey = \"/number\"\nfields.n = \"/n\"\nfields.m = { at = \"/m\", type = \"number\" }\n\
+                    [systems.crm]\nurl = \"https://crm.example\"\n[systems.crm.records.order]\nkey = \"/key\"\nid = \"/id\"\nfields.n = \"/n\"\nfields.m = \"/m\"\n\
+                    lookup = { url = \"/{{ key }}\", missing = [404] }\ncreate = { method = \"POST\", url = \"/\" }\n\
+                    update = { method = \"PATCH\", url = \"/{{ id }}\" }\n\
+                    [systems.log]\nurl = \"https://log.example\"\n\
+                    [paths.raw]\nroute = \"shop -> crm\"\nevents = [\"*\"]\nurl = \"/in\"\n\
+                    [paths.log]\nroute = \"shop -> log\"\nevents = [\"*\"]\nurl = \"/in\"\n\
+                    [paths.mapped]\nroute = \"shop.order -> crm.order\"\nevents = [\"order.*\"]\n";
+        let parsed = crate::config::parse(text, std::path::Path::new("/tmp/midwatch.toml"));
+        let mut config = parsed.expect("valid").config;
+        let rule = |writers| ownership::OwnedField {
+            owner: "crm".to_owned(),
+            writers,
+            policy: ownership::Policy::Owner,
+            order: Vec::new(),
+            gap: Duration::ZERO,
+            compare: None,
+            sensitive: false,
+            when_owner_down: None,
+        };
+        let shop = ownership::Writer {
+            system: "shop".to_owned(),
+            create_only: true,
+        };
+        let entity = ownership::Entity {
+            name: "order".to_owned(),
+            fields: [
+                ("n".to_owned(), rule(Vec::new())),
+                ("m".to_owned(), rule(vec![shop])),
+            ]
+            .into(),
+            ..ownership::Entity::default()
+        };
+        config.entities.insert("order".to_owned(), Arc::new(entity));
+        let numbers = (1..).map(PathId);
+        let names = config.paths.iter().map(|path| path.name.clone());
+        let runtime = Runtime::new(Arc::new(config.clone()), names.zip(numbers).collect());
+        for (kind, data, words) in [
+            (
+                "order.paid",
+                r#"{"number": "1", "n": "x"}"#,
+                Some("shop may not write n of order: crm owns it"),
+            ),
+            (
+                "order.paid",
+                r#"{"number": "1", "m": 3}"#,
+                Some("shop may write m only when the order is made: crm owns it"),
+            ),
+            // It cannot be read, but would be written.
+            (
+                "order.paid",
+                r#"{"number": "1", "m": "no number"}"#,
+                Some("shop may write m only"),
+            ),
+            ("order.paid", "no JSON", Some("order cannot be told")),
+            ("order.paid", r#"{"number": "1", "other": 1}"#, None),
+            ("stock.moved", r#"{"number": "1", "n": "x"}"#, None),
+        ] {
+            let Routing::Routes(routes) = route(&runtime, &Engine::new(), &event(kind, data))
+            else {
+                panic!("{data}: the event is held")
+            };
+            let raw = routes[0].hold.as_deref();
+            match words {
+                Some(words) => assert!(raw.is_some_and(|raw| raw.contains(words)), "{raw:?}"),
+                None => assert_eq!(raw, None, "{data}"),
+            }
+            assert!(routes[1..].iter().all(|route| route.hold.is_none()));
+        }
     }
 }

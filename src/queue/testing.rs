@@ -89,6 +89,7 @@ pub fn claimed(n: i64) -> Claimed {
         due_at: Timestamp(900_000),
         suspect: false,
         batch: None,
+        forced: false,
         event: Arc::new(event(n)),
         correlation: None,
         frozen: None,

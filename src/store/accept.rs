@@ -279,7 +279,8 @@ fn accept_one(
     })
 }
 
-/// One delivery is born. `blocked`: another of its key goes first; `told`: it has records, in whose stories it is told.
+/// One delivery is born, held where its route says so. `blocked`: another of its key goes first; `told`: it has records, in
+/// whose stories it is told.
 pub(super) fn fan_out(
     work: &mut Work<'_>,
     id: DeliveryId,
@@ -287,14 +288,15 @@ pub(super) fn fan_out(
     blocked: bool,
     told: bool,
 ) -> Result<(), Fault> {
-    let state = if blocked {
-        State::Waiting
-    } else {
-        State::Ready
+    let state = match &route.hold {
+        // It waits for a person, and what comes after it under its key waits with it.
+        Some(_) => State::Held,
+        None if blocked => State::Waiting,
+        None => State::Ready,
     };
     work.connection
         .prepare_cached(
-            "INSERT INTO delivery(id, path, state, due, accepted, changed, order_key, continues, told) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
+            "INSERT INTO delivery(id, path, state, due, accepted, changed, order_key, continues, told, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             id.0,
@@ -304,9 +306,14 @@ pub(super) fn fan_out(
             work.now.0,
             route.order_key,
             route.on_dead_continue,
-            told
+            told,
+            route.hold
         ])?;
     work.moved(route.path, None, Some(state));
+    if let Some(reason) = route.hold.as_ref().filter(|_| told) {
+        let text = format!("held for review: {reason}");
+        story::tell_of(work, &Line::of(id, route.path, text))?;
+    }
     work.tick(route.path, Tick::Accepted);
     Ok(())
 }

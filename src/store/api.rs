@@ -628,6 +628,7 @@ impl Store {
             canary,
             pace,
             scope,
+            forced,
         } = options;
         let new = NewBatch {
             skip_risky,
@@ -635,6 +636,7 @@ impl Store {
             pace,
             scope,
             actor,
+            forced,
         };
         let clause = Where::of(&filter, self.inner.shared.clock.now());
         let id = self

@@ -39,13 +39,14 @@ pub(super) struct NewBatch {
     pub(super) pace: f64,
     pub(super) scope: String,
     pub(super) actor: String,
+    pub(super) forced: bool,
 }
 
 /// Opens a batch in state `freezing`.
 pub(super) fn create(work: &mut Work<'_>, batch: &NewBatch) -> Result<BatchId, Fault> {
     work.connection
-        .prepare_cached("INSERT INTO batch(created, actor, scope, state, canary, pace, skip_risky) VALUES (?1, ?2, ?3, 'freezing', ?4, ?5, ?6)")?
-        .execute(params![work.now.0, batch.actor, batch.scope, batch.canary, batch.pace, batch.skip_risky])?;
+        .prepare_cached("INSERT INTO batch(created, actor, scope, state, canary, pace, skip_risky, forced) VALUES (?1, ?2, ?3, 'freezing', ?4, ?5, ?6, ?7)")?
+        .execute(params![work.now.0, batch.actor, batch.scope, batch.canary, batch.pace, batch.skip_risky, batch.forced])?;
     Ok(BatchId(work.connection.last_insert_rowid()))
 }
 
@@ -174,18 +175,23 @@ fn reopen(work: &mut Work<'_>, id: DeliveryId, batch: BatchId) -> Result<(), Fau
         Some(key) => order::reopen(work, id, path, key)?,
         None => State::Ready,
     };
+    let forced: bool = work
+        .connection
+        .prepare_cached("SELECT forced FROM batch WHERE id = ?1")?
+        .query_row([batch.0], |row| row.get(0))?;
+    let how = if forced { "forced" } else { "replayed" };
     if told {
         story::tell_of(
             work,
-            &Line::of(id, path, format!("replayed (batch {})", batch.0)),
+            &Line::of(id, path, format!("{how} (batch {})", batch.0)),
         )?;
     }
     work.connection
         .prepare_cached(
             "UPDATE delivery SET state = ?2, due = ?3, changed = ?3, generation = generation + 1, attempt = 0, charged = 0, open = 1,
-             crashes = 0, alone = 0, poison = 0, batch = ?4, reason = 'replayed' WHERE id = ?1",
+             crashes = 0, alone = 0, poison = 0, batch = ?4, reason = ?5, forced = ?6 WHERE id = ?1",
         )?
-        .execute(params![id.0, next.code(), work.now.0, batch.0])?;
+        .execute(params![id.0, next.code(), work.now.0, batch.0, how, forced])?;
     work.moved(path, Some(state), Some(next));
     Ok(())
 }

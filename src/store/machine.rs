@@ -176,6 +176,7 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                 canary: 1,
                 pace: 1.0,
                 scope: String::new(),
+                forced: false,
             };
             let batch = bed
                 .store

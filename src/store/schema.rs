@@ -92,6 +92,7 @@ CREATE TABLE review(
 CREATE UNIQUE INDEX review_open ON review(record, field, source, receiver) WHERE decided IS NULL;
 CREATE INDEX review_record ON review(record);
 ALTER TABLE delivery ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
 ";
 
 const V1: &str = "

@@ -90,6 +90,7 @@ impl Bed {
                 order_key: key.map(str::to_owned),
                 on_dead_continue: false,
                 delay: Duration::ZERO,
+                hold: None,
             }],
             hold: None,
             faults: Vec::new(),
@@ -513,6 +514,37 @@ async fn a_replayed_elder_goes_before_a_ready_younger() {
     bed.audit();
 }
 
+#[tokio::test]
+async fn what_its_route_holds_waits_for_a_person_and_its_key_with_it() {
+    let bed = Bed::new().await;
+    let mut incoming = bed.incoming("1", Some("k"));
+    incoming.routes[0].hold = Some("crm owns it".into());
+    bed.store.accept(vec![incoming]).await.unwrap();
+    bed.accept("2", Some("k")).await;
+    let first = DeliveryId::new(EventId(1), 0);
+    let second = DeliveryId::new(EventId(2), 0);
+    let reader = bed.store.reader().unwrap();
+    let row = |id| reader.delivery(id).unwrap().unwrap().row;
+    assert_eq!(
+        (row(first).state, row(first).reason.as_deref()),
+        (State::Held, Some("crm owns it"))
+    );
+    assert_eq!(row(second).state, State::Waiting);
+    assert!(bed.claim(5).await.is_empty());
+    let filter = Filter {
+        ids: vec![first],
+        ..Filter::default()
+    };
+    replay(&bed, filter, true).await;
+    let claims = bed.claim(5).await;
+    assert_eq!((claims.len(), claims[0].delivery), (1, first));
+    assert!(!claims[0].forced);
+    bed.settle(&claims[0], Class::Delivered, Next::Delivered)
+        .await;
+    assert_eq!(bed.claim(5).await[0].delivery, second);
+    bed.audit();
+}
+
 pub(super) async fn replay(bed: &Bed, filter: Filter, skip_risky: bool) -> view::BatchRow {
     let preview = bed.store.reader().unwrap().preview(&filter, true).unwrap();
     let options = BatchOptions {
@@ -520,6 +552,7 @@ pub(super) async fn replay(bed: &Bed, filter: Filter, skip_risky: bool) -> view:
         canary: 1,
         pace: 10.0,
         scope: preview.scope,
+        forced: false,
     };
     let batch = bed
         .store
@@ -603,6 +636,7 @@ async fn a_replay_of_more_than_was_shown_is_refused() {
         canary: 1,
         pace: 1.0,
         scope: String::new(),
+        forced: false,
     };
     let error = bed
         .store

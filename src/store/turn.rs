@@ -363,7 +363,7 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
         let mut update = work.connection.prepare_cached(
             "UPDATE delivery SET state = 1, attempt = attempt + 1, epoch = ?4, changed = ?2
              WHERE id IN (SELECT id FROM delivery WHERE state = 0 AND path = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3)
-             RETURNING id, generation, attempt, charged, accepted, due, crashes, batch, last_class",
+             RETURNING id, generation, attempt, charged, accepted, due, crashes, batch, last_class, forced",
         )?;
         let placeholder = Arc::new(Event {
             source: String::new(),
@@ -395,6 +395,7 @@ fn claim(work: &mut Work<'_>, want: Want, turn: &mut Turn) -> Result<(), Fault> 
                         accepted_at: Timestamp(row.get(4)?),
                         due_at: Timestamp(row.get(5)?),
                         suspect: row.get::<_, i64>(6)? >= SUSPECT_AFTER,
+                        forced: row.get(9)?,
                         batch: row.get::<_, Option<i64>>(7)?.map(BatchId),
                         event: Arc::clone(&placeholder),
                         correlation: None,

@@ -143,6 +143,8 @@ pub struct Route {
     pub on_dead_continue: bool,
     /// Delay before the first attempt.
     pub delay: Duration,
+    /// Why the delivery is held until a person lets it go; none: it goes of itself.
+    pub hold: Option<String>,
 }
 
 /// What became of an incoming event.
@@ -274,6 +276,8 @@ pub struct BatchOptions {
     pub pace: f64,
     /// The scope in words.
     pub scope: String,
+    /// Nothing newer holds its deliveries back: a person forced each by the name of its record.
+    pub forced: bool,
 }
 
 /// What `begin_work` found.

@@ -532,6 +532,7 @@ async fn a_slow_path_takes_no_slot_from_another_beyond_its_own_and_pages_pass() 
             order_key: None,
             on_dead_continue: false,
             delay: Duration::ZERO,
+            hold: None,
         }],
         hold: None,
         faults: Vec::new(),
@@ -772,6 +773,7 @@ async fn replay_of_ten(
         canary: 2,
         pace: 100.0,
         scope: "all dead letters".to_owned(),
+        forced: false,
     };
     let filter = Filter {
         states: vec![State::Dead],

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midwatch::config::model::Config;
+use midwatch::ids::DeliveryId;
+use midwatch::queue::filter::Filter;
 use midwatch::queue::model::State;
 use midwatch::record::ledger::{About, Learned};
 use midwatch::record::ownership::{Entity, OwnedField, Policy, WhenDown, Writer};
 use midwatch::record::value::Value;
-use midwatch::store::LogEntry;
 use midwatch::store::view::{Breaker, NoteFilter, NoteKind, Severity};
+use midwatch::store::{BatchOptions, LogEntry};
 use midwatch::time::Timestamp;
 
 use crate::bed::Bed;
@@ -247,4 +249,104 @@ async fn while_the_owner_is_down_another_writers_word_waits_is_held_or_refused()
             .await
             .expect("kept");
     }
+}
+
+/// Replays one delivery, as its action does.
+async fn replay(bed: &Bed, id: DeliveryId, forced: bool) {
+    let filter = Filter {
+        ids: vec![id],
+        ..Filter::default()
+    };
+    let options = BatchOptions {
+        skip_risky: false,
+        canary: 0,
+        pace: 10.0,
+        scope: id.to_string(),
+        forced,
+    };
+    let log = LogEntry {
+        severity: Severity::Info,
+        actor: None,
+        kind: "replay",
+        path: None,
+        delivery: Some(id),
+        text: "replayed".to_owned(),
+    };
+    let batch = (bed.store.create_batch(filter, id, 1, options, log).await).expect("created");
+    let row = bed.store.release(batch.id, 1).await.expect("released");
+    assert_eq!((row.released, row.skipped), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_raw_path_carries_against_the_rules_is_held_until_it_is_replayed() {
+    let crm = Crm::start().await;
+    let fields = [
+        ("name", rule("crm", &[], Policy::Owner)),
+        ("total", rule("shop", &[], Policy::Owner)),
+    ];
+    let raw = "[paths.raw]\nroute = \"shop -> crm\"\nevents = [\"order.*\"]\nurl = \"/raw\"\norder_by = \"data.number\"\n";
+    let bed = Bed::start(owned(config(&crm, raw), &fields)).await;
+    let first = accept(&bed, 1, "Kari", 1).await;
+    let second = accept(&bed, 1, "Ola", 2).await;
+    assert_eq!(
+        (bed.state(first), bed.state(second)),
+        (State::Held, State::Held)
+    );
+    assert_eq!(
+        reason(&bed, first),
+        "shop may not write name of order: crm owns it"
+    );
+    // Another record is not held up, nor one that carries nothing of it.
+    let free = bed
+        .accept(
+            "x",
+            r#"{"number": "2", "total": "1.00", "currency": "NOK"}"#,
+        )
+        .await;
+    bed.until_state(free, State::Delivered).await;
+    assert_eq!(crm.receiver.count(), 1);
+    replay(&bed, first, false).await;
+    bed.until_state(first, State::Delivered).await;
+    assert!(
+        crm.receiver.seen()[1].body.contains("Kari"),
+        "sent as it came"
+    );
+    assert_eq!(bed.state(second), State::Held, "nobody let this one go");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stale_is_written_only_when_it_is_forced_and_ownership_is_not() {
+    let crm = Crm::start().await;
+    let mut status = rule("shop", &[], Policy::Monotonic);
+    status.order = vec!["Kari".to_owned(), "Ola".to_owned()];
+    let fields = [
+        ("name", status),
+        ("total", rule("crm", &[("shop", true)], Policy::Owner)),
+    ];
+    let bed = Bed::start(owned(config(&crm, DEALS), &fields)).await;
+    accept(&bed, 1, "Ola", 5).await;
+    bed.until_delivered(1).await;
+    crm.held.lock().expect("lock").records[0].2["total"] = serde_json::json!("99.00");
+    let stale = accept(&bed, 1, "Kari", 1).await;
+    bed.until_state(stale, State::Superseded).await;
+    replay(&bed, stale, false).await;
+    bed.until("it was looked at again", || {
+        bed.detail(stale).row.generation == 2 && bed.state(stale) == State::Superseded
+    })
+    .await;
+    assert_eq!(crm.only("orders", "1")["name"], "Ola");
+    replay(&bed, stale, true).await;
+    bed.until_state(stale, State::Delivered).await;
+    let held = crm.only("orders", "1");
+    assert_eq!(held["name"], "Kari", "forced, it goes back");
+    assert_eq!(
+        held["total"], "99.00",
+        "what the shop may not write it does not"
+    );
+    // Forced once is not forced for ever.
+    let newest = accept(&bed, 1, "Ola", 6).await;
+    bed.until_state(newest, State::Delivered).await;
+    replay(&bed, stale, false).await;
+    bed.until_state(stale, State::Superseded).await;
+    assert_eq!(crm.only("orders", "1")["name"], "Ola");
 }

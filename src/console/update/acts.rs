@@ -145,6 +145,7 @@ fn replay((filter, words): (Filter, String)) -> (String, Action, &'static str) {
         canary: if single { 1 } else { DEFAULT_CANARY },
         pace: DEFAULT_PACE,
         skip_risky: !single,
+        force: None,
     };
     (format!("Replay {words}"), action, "")
 }
@@ -471,6 +472,7 @@ pub fn options(dialog: &Dialog) -> Vec<(&'static str, String)> {
             canary,
             pace,
             skip_risky,
+            ..
         } if filter.ids.len() != 1 => vec![
             ("canary", format!("{canary} first, alone")),
             ("pace", format!("{pace} a second")),

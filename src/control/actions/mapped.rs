@@ -16,6 +16,7 @@ use crate::record::{compare, ownership};
 use crate::remote::{Found, Manner, Remote, Verb};
 use crate::store::view::DeliveryDetail;
 use crate::store::{Cursor, ReadError, Reader, Store};
+use crate::visible;
 
 /// Deliveries that are looked at, the newest first: a preview is for a person who waits.
 const LOOKED_AT: usize = 200;
@@ -48,6 +49,8 @@ struct Count {
     looked: u64,
     newer: u64,
     same: u64,
+    /// Deliveries of paths that are not mapped which were held at the door, and why the newest was.
+    held: Option<(u64, String)>,
     denied: Vec<Verdict>,
     questions: Vec<Question>,
 }
@@ -65,15 +68,19 @@ impl Actions {
                 Some((path.name.clone(), systems, Ends::of(&config, path)?))
             })
             .collect();
-        if ends.is_empty() {
-            return Ok(Looked::default());
-        }
         let store = self.inner.store.clone();
         let (count, ends) = self
             .read(move |reader| Ok((count(reader, &store, &filter, &ends)?, ends)))
             .await?;
         let of = format!("of {} looked at on mapped paths", count.looked);
         let mut found = Looked::default();
+        if let Some((held, why)) = count.held {
+            let why = visible::line(&why, 300);
+            found.notes.push(match held {
+                1 => format!("1 is held ({why}): it is sent as it is, because you say so"),
+                _ => format!("{held} are held (one of them: {why}): they are sent as they are, because you say so"),
+            });
+        }
         if count.newer > 0 {
             found.notes.push(format!(
                 "{} {of} are older than what the receiver was given: superseded, not sent",
@@ -150,6 +157,10 @@ fn count(
     let mut all = Count::default();
     for row in rows {
         let Some(path) = ends.iter().position(|(path, ..)| *path == row.path) else {
+            if row.state == State::Held {
+                let why = row.reason.unwrap_or_default();
+                all.held.get_or_insert((0, why)).0 += 1;
+            }
             continue;
         };
         let (_, [from, to], ends) = &ends[path];
@@ -206,7 +217,7 @@ fn open(reader: &Reader, id: DeliveryId) -> Result<Option<Verdict>, ReadError> {
 }
 
 /// The event of a delivery, as far as a record map reads it; none if its payload was pruned.
-fn event(detail: DeliveryDetail) -> Option<Event> {
+pub(super) fn event(detail: DeliveryDetail) -> Option<Event> {
     Some(Event {
         source: detail.row.source,
         id: detail.row.event_id,

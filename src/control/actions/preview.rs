@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::action::{Action, Preview, Refused};
 use super::super::reload;
+use super::force::FORCED;
 use super::{Actions, because, no_worker, refused};
 use crate::ids::BatchId;
 use crate::store::view::Overview;
@@ -16,8 +17,20 @@ impl Actions {
         self.checked(&action).await?;
         match action {
             Action::Replay {
-                filter, skip_risky, ..
-            } => self.preview_replay(filter, skip_risky).await,
+                filter,
+                skip_risky,
+                force,
+                ..
+            } => {
+                let Some(name) = force else {
+                    return self.preview_replay(filter, skip_risky).await;
+                };
+                self.named(&filter, &name).await?;
+                let mut preview = self.preview_replay(filter, false).await?;
+                preview.scope = format!("{}, forced by name", preview.scope);
+                preview.notes.push(FORCED.to_owned());
+                Ok(preview)
+            }
             Action::Cancel { filter, .. } => self.preview_cancel(filter).await,
             Action::AbortReplay { batch } => {
                 let row = self.read(move |reader| reader.batch(batch)).await?;

@@ -25,6 +25,7 @@ impl Actions {
     ) -> Result<Preview, Refused> {
         let mut preview = self.set(filter.clone(), true).await?;
         let total = preview.matched();
+        let asked = filter.clone();
         let looked = self.standings(filter).await?;
         refine(&mut preview.verdicts, &looked.moved);
         preview.count = going(&preview.verdicts, skip_risky);
@@ -34,6 +35,9 @@ impl Actions {
             }
         }
         preview.notes.extend(looked.notes);
+        preview
+            .notes
+            .extend(self.how_to_force(&asked, &preview.verdicts).await?);
         if preview.count == 0 && total > 0 {
             preview
                 .notes

@@ -313,7 +313,9 @@ impl<'a> Upsert<'a> {
             rules,
             held,
         };
-        if let Outdated::Some(fields) = self.ends.outdated(&job.known, carried) {
+        if let Outdated::Some(fields) = self.ends.outdated(&job.known, carried)
+            && !self.claimed.forced
+        {
             job.wanted.fields.retain(|name, _| !fields.contains(name));
             job.version = None;
         }
@@ -346,6 +348,7 @@ impl<'a> Upsert<'a> {
             &known.version,
             &carried.source.version,
         ) {
+            _ if self.claimed.forced => None,
             (Outdated::All, Some(written), Some(ours)) => Some(format!(
                 "{called}: {to} was given version {written}, this is {ours}"
             )),

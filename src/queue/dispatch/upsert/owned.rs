@@ -183,7 +183,7 @@ impl Upsert<'_> {
             changed: self.claimed.event.time,
         };
         let text = |value: &_, sensitive| self.shared.store.ledger_text(value, sensitive);
-        let mut verdict = (self.ends).judge(entity, &job.wanted, &facts, false, text);
+        let mut verdict = (self.ends).judge(entity, &job.wanted, &facts, self.claimed.forced, text);
         let (mine, _) = owned::strip(entity, facts.source, &job.wanted, false);
         verdict.stripped.extend(rules.never.iter().cloned());
         Some((mine, verdict))
