@@ -1141,6 +1141,115 @@ fn an_adoption_goes_on_after_a_kill_and_done_twice_changes_nothing() {
 }
 
 #[test]
+fn a_contract_is_checked_compared_and_held_against_what_is_stored() {
+    let place = Place::new();
+    place.edit(
+        "[systems.shop]\n",
+        "[systems.shop]\n[systems.shop.records.order]\nevents = [\"order.*\"]\nkey = \"/email\"\n\
+         fields.email = { at = \"/email\", sensitive = true }\nfields.total = \"/total\"\n",
+    );
+    let file = place.folder.path().join("events");
+    let order = |id: usize| {
+        // Every hundredth is the shop's old kind.
+        let total = if id.is_multiple_of(100) {
+            "\"1.50\""
+        } else {
+            "1.5"
+        };
+        format!(
+            r#"{{"specversion":"1.0","id":"o{id}","source":"shop","type":"order.created","data":{{"email":"kari{id}@secret.example","total":{total}}}}}"#
+        )
+    };
+    let events: Vec<String> = (1..=700).map(order).collect();
+    std::fs::write(&file, events.join("\n")).unwrap();
+    place.ok(&["send", file.to_str().unwrap()]);
+    let schema = |name: &str, text: &str| {
+        let file = place.folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let one = schema("contracts/order.created/1.json", r#"{"type":"object"}"#);
+    let two = schema(
+        "contracts/order.created/2.json",
+        r#"{"type":"object","properties":{"total":{"type":"number"},"email":{"maxLength":1}}}"#,
+    );
+    let three = schema(
+        "3.json",
+        r#"{"type":"object","properties":{"total":{"type":"number"}}}"#,
+    );
+    let stored = ["--type", "order.created", "--against-stored"];
+    let with = |first: &[&str], last: &[&str]| place.run(&[first, &stored, last].concat());
+
+    // What is stored is looked at in pages, told without what is sensitive, and the code says whether all of it passes.
+    let output = with(&["contracts", "check", &three], &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.starts_with("order.created: 7 of 700 would fail\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains(" from shop, order k…@secret.example\n    /total  type: "),
+        "{told}"
+    );
+    assert!(told.ends_with("and 2 more\n"), "{told}");
+    let output = with(&["contracts", "check", &two], &["--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["events"], &json["would_fail"]),
+        (&700.into(), &700.into())
+    );
+    assert_eq!(json["first"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        json["first"][0]["keys"][0],
+        serde_json::json!(["order", "k…@secret.example"])
+    );
+    assert!(!json.to_string().contains("kari"), "{json}");
+    assert_eq!(
+        with(&["contracts", "check", &one], &[]).status.code(),
+        Some(0)
+    );
+    assert_eq!(
+        with(&["contracts", "check", "none.json"], &[])
+            .status
+            .code(),
+        Some(2)
+    );
+    let output = with(
+        &["contracts", "diff", &one, &three],
+        &["--json", "--mode", "FORWARD"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["compatible"], &json["stored"]["would_fail"]),
+        (&true.into(), &7.into())
+    );
+
+    // Versions that do not fit are refused at load, unless a cast leads from one to the other.
+    place.configure("[contracts.\"order.created\"]\nversions = [\"1\", \"2\"]\n");
+    let listed = place.ok(&["contracts", "list"]);
+    assert!(
+        listed.contains("1, 2*") && listed.contains("700"),
+        "{listed}"
+    );
+    let output = place.run(&["contracts", "check"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = place.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("version 2 of order.created does not read all that 1 writes"),
+        "{told}"
+    );
+    place.edit("versions = [", "casts.\"1 -> 2\" = \"{}\"\nversions = [");
+    let told = place.ok(&["contracts", "check", "order.created"]);
+    assert!(told.contains("the cast 1 -> 2 makes it readable"), "{told}");
+    place.ok(&["check"]);
+}
+
+#[test]
 fn who_owns_a_field_and_why_it_holds_what_it_holds_is_told() {
     let place = two_shops(4);
     assert!(place.ok(&["ownership"]).contains("no entity is declared"));

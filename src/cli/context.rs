@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::Global;
 use crate::config::model::Config;
+use crate::config::{Diagnostic, Loaded};
 use crate::control::action::{Action, Done, Preview, Submission};
 use crate::control::wire::PeerKind;
 use crate::control::{Client, Offline, StartError, Who, pinned, submission_id};
@@ -32,13 +33,13 @@ impl Context {
 
     /// The checked configuration; all that is wrong with it is in the error.
     pub fn config(&self) -> anyhow::Result<Config> {
-        match crate::config::load(&self.config_file()?) {
-            Ok(loaded) => Ok(loaded.config),
-            Err(wrong) => Err(anyhow!(
-                "the configuration is not usable\n{}",
-                crate::config::report::render(&wrong).trim_end()
-            )),
-        }
+        usable(crate::config::load(&self.config_file()?))
+    }
+
+    /// The configuration, checked but for how the versions of its contracts fit: for those who tell more of that, or
+    /// need none of it.
+    pub fn uncompared(&self) -> anyhow::Result<Config> {
+        usable(crate::config::load_uncompared(&self.config_file()?))
     }
 
     /// The checked configuration; where the file cannot be used, the one that the database's last worker works by, and
@@ -88,6 +89,17 @@ impl Context {
             .ok_or_else(|| {
                 anyhow!("no worker holds the database: start one with `midwatch worker`")
             })
+    }
+}
+
+/// The configuration, or all that is wrong with it.
+fn usable(loaded: Result<Loaded, Vec<Diagnostic>>) -> anyhow::Result<Config> {
+    match loaded {
+        Ok(loaded) => Ok(loaded.config),
+        Err(wrong) => Err(anyhow!(
+            "the configuration is not usable\n{}",
+            crate::config::report::render(&wrong).trim_end()
+        )),
     }
 }
 

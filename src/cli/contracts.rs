@@ -1,4 +1,9 @@
-//! `midwatch contracts diff`: whether a new version of a contract fits the older ones, and an event that shows why not.
+//! `midwatch contracts`: whether a new version of a contract fits the older ones, an event that shows why not, and which
+//! stored events it would refuse.
+
+mod check;
+mod list;
+mod stored;
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -8,9 +13,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::context::Context;
 use super::out;
 use crate::event::contract::compat::{self, Direction, Finding, Rule, Verdict};
 use crate::event::contract::{Mode, Schema};
+use stored::Stored;
 
 /// The largest file that is read as a schema, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -24,7 +31,9 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    Check(check::Args),
     Diff(DiffArgs),
+    List(list::Args),
 }
 
 /// Compares a new version of a contract with older ones, by the rules of Confluent's Schema Registry.
@@ -34,7 +43,7 @@ enum What {
 /// read as a schema.
 ///
 /// With --json one object: compatible, mode, findings (rule, direction, against, pointer, old_pointer, old, new, words,
-/// compatible, counterexample).
+/// compatible, counterexample); with --against-stored also stored (as in `contracts check --against-stored`).
 #[derive(Debug, clap::Args)]
 struct DiffArgs {
     /// JSON Schema files: the older versions, oldest first, then the new one.
@@ -46,6 +55,12 @@ struct DiffArgs {
     /// Let properties be added and removed that only break events with properties that their version does not name.
     #[arg(long)]
     lenient: bool,
+    /// Hold the stored events of a type to the new version, too: the exit code is 1 if one of them would fail.
+    #[arg(long, requires = "kind")]
+    against_stored: bool,
+    /// The event type whose stored events are meant.
+    #[arg(long = "type", value_name = "TYPE", requires = "against_stored")]
+    kind: Option<String>,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -66,6 +81,8 @@ struct Shown<'a> {
     compatible: bool,
     mode: &'static str,
     findings: Vec<ShownFinding<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<&'a Stored>,
 }
 
 #[derive(Serialize)]
@@ -82,13 +99,21 @@ struct ShownFinding<'a> {
     counterexample: &'a Option<Value>,
 }
 
-/// Compares.
-pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let What::Diff(args) = &args.what;
-    diff(args)
+/// Compares, holds or lists.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
+    match &args.what {
+        What::Check(args) => check::run(args, context),
+        What::Diff(args) => diff(args, &|kind, schema| {
+            stored::hold(&context.uncompared()?, kind, schema)
+        }),
+        What::List(args) => list::run(args, context),
+    }
 }
 
-fn diff(args: &DiffArgs) -> anyhow::Result<u8> {
+fn diff(
+    args: &DiffArgs,
+    hold: &dyn Fn(&str, &Schema) -> anyhow::Result<Stored>,
+) -> anyhow::Result<u8> {
     let mut schemas = Vec::new();
     for file in &args.files {
         match read(file) {
@@ -107,12 +132,25 @@ fn diff(args: &DiffArgs) -> anyhow::Result<u8> {
     let names: Vec<String> = (args.files.iter())
         .map(|file| file.display().to_string())
         .collect();
+    let stored = match args.kind.as_deref().map(|kind| hold(kind, new)).transpose() {
+        Ok(stored) => stored,
+        Err(error) => {
+            super::complain(&error);
+            return Ok(super::CRITICAL);
+        }
+    };
     if args.json {
-        out::json(&shown(&verdict, args.mode, &names))?;
+        let mut shown = shown(&verdict, args.mode, &names);
+        shown.stored = stored.as_ref();
+        out::json(&shown)?;
     } else {
         out::say(&words(&verdict, args.mode, &names))?;
+        if let Some(stored) = &stored {
+            out::say(&format!("\n{}", stored.words()))?;
+        }
     }
-    Ok(if verdict.compatible {
+    let fails = stored.is_some_and(|stored| stored.would_fail > 0);
+    Ok(if verdict.compatible && !fails {
         super::OK
     } else {
         super::FAILED
@@ -155,6 +193,7 @@ fn shown<'a>(verdict: &'a Verdict, mode: Mode, names: &'a [String]) -> Shown<'a>
         compatible: verdict.compatible,
         mode: mode.word(),
         findings: verdict.findings.iter().map(finding).collect(),
+        stored: None,
     }
 }
 
@@ -247,8 +286,15 @@ mod tests {
             files,
             mode: Mode::Full,
             lenient: false,
+            against_stored: false,
+            kind: None,
             json: false,
         }
+    }
+
+    /// Compares files alone.
+    fn diff(args: &DiffArgs) -> anyhow::Result<u8> {
+        super::diff(args, &|_, _| anyhow::bail!("no events are asked for"))
     }
 
     #[test]

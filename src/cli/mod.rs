@@ -208,7 +208,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Probe(args)) => probe::run(args, context).await,
         Some(Command::Login(args)) => login::run(&args, context).await,
         Some(Command::Check(args)) => check::run(&args, context),
-        Some(Command::Contracts(args)) => contracts::run(&args),
+        Some(Command::Contracts(args)) => contracts::run(&args, context),
         Some(Command::Preset(args)) => preset::run(&args),
         Some(Command::Reload(args)) => reload::run(args, context).await,
         Some(Command::Send(args)) => send::run(args, context).await,

@@ -4,6 +4,7 @@
 //! A contract's files are read again at each load, so that a reload brings a mended one into force.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,10 @@ use std::sync::Arc;
 use super::model::{Path as Route, Sync};
 use super::reader::{Section, Value, quoted};
 use super::values::check_member;
-use crate::event::contract::{Cast, Contract, ContractVersion, Mode, Schema, read};
+use crate::event::contract::compat::{Direction, Verdict};
+use crate::event::contract::{
+    Cast, Contract, ContractVersion, Mode, Pair, Schema, read, shortened,
+};
 use crate::event::expr::{self, Kind};
 use crate::record::read::overlap;
 
@@ -20,6 +24,10 @@ const LARGEST_FILE: u64 = 1 << 20;
 
 /// Most versions of one contract: each is compared with all before it.
 const MOST_VERSIONS: usize = 64;
+
+/// Most pairs of versions of one contract that are compared when the file is read, the newest versions first: every
+/// command reads it.
+const MOST_PAIRS: usize = 60;
 
 /// The contracts of a file, and where each was written.
 pub(super) struct Contracts<'a> {
@@ -117,6 +125,37 @@ impl Contracts<'_> {
         texts.into_iter().map(|(_, text)| text.to_owned()).collect()
     }
 
+    /// Versions must keep to their contract's mode, where no cast makes one readable by the other.
+    pub(super) fn compare(&self) {
+        for (kind, items) in &self.written {
+            let Some(contract) = self.good.get(*kind) else {
+                continue;
+            };
+            let mut pairs = contract.pairs();
+            pairs.retain(|pair| pair.casts.is_none());
+            let older = pairs.len().saturating_sub(MOST_PAIRS);
+            let mut told = None;
+            for pair in &pairs[older..] {
+                if told == Some(pair.new) {
+                    continue;
+                }
+                let verdict = pair.judge();
+                if !verdict.compatible {
+                    complain(&items[pair.new], contract, pair, &verdict);
+                    told = Some(pair.new);
+                }
+            }
+            if let (Some(item), true) = (items.first(), older > 0 && told.is_none()) {
+                item.warning(
+                    &format!("{older} older pairs of versions of {kind} were not compared"),
+                    Some(format!(
+                        "`midwatch contracts check {kind}` compares them all"
+                    )),
+                );
+            }
+        }
+    }
+
     /// Warns of versions that no path can read, once the paths are known.
     pub(super) fn check_use(&self, paths: &[Route]) {
         for (kind, items) in &self.written {
@@ -157,6 +196,47 @@ impl Contracts<'_> {
     }
 }
 
+/// Says of two versions what breaks, with an example, and what can be done.
+fn complain(item: &Value<'_>, contract: &Contract, pair: &Pair<'_>, verdict: &Verdict) {
+    let [old, new] = [pair.old_name(), pair.new_name()];
+    let (writer, reader) = match pair.direction {
+        Direction::Backward => (old, new),
+        Direction::Forward => (new, old),
+    };
+    let mut breaking = verdict.findings.iter().filter(|one| !one.compatible);
+    let mut message = format!(
+        "version {reader} of {} does not read all that {writer} writes ({})",
+        contract.kind,
+        contract.mode.word()
+    );
+    if let Some(one) = breaking.next() {
+        let at = if one.pointer.is_empty() {
+            "/"
+        } else {
+            &one.pointer
+        };
+        let _ = write!(message, ": {} at {at}: {}", one.rule, one.words);
+        if let Some(example) = &one.counterexample {
+            let example = shortened(&example.to_string());
+            let _ = write!(message, ", for example {example}");
+        }
+    }
+    match breaking.count() {
+        0 => {}
+        1 => message.push_str("; and 1 finding more"),
+        more => {
+            let _ = write!(message, "; and {more} findings more");
+        }
+    }
+    item.error(
+        &message,
+        Some(format!(
+            "make it a new event type, add casts.\"{writer} -> {reader}\", or change `mode`; `midwatch contracts check {}` tells all of it",
+            contract.kind
+        )),
+    );
+}
+
 /// What a list of versions looks like.
 const VERSIONS: &str = "a list of versions such as [\"1\", \"2\"], oldest first";
 
@@ -168,6 +248,7 @@ fn contract(
     base: &Path,
 ) -> Option<Contract> {
     let mode = section.get("mode").map(|value| value.word(Mode::WORDS));
+    let lenient = section.get("lenient").and_then(|value| value.boolean());
     let texts = versions.and_then(|value| value.texts(VERSIONS));
     let mut seen: Vec<&str> = Vec::new();
     let mut good = Vec::new();
@@ -206,6 +287,7 @@ fn contract(
         kind: kind.to_owned(),
         versions: good,
         mode: mode.flatten().unwrap_or_default(),
+        lenient: lenient.unwrap_or_default(),
         assumed,
         casts,
     })

@@ -63,11 +63,30 @@ pub struct Loaded {
     pub uses: Vec<Use>,
 }
 
+/// Whether versions of contracts are held against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    Yes,
+    No,
+}
+
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// Everything that is wrong with it, in file order; never empty.
 pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(file, Compared::Yes)
+}
+
+/// [`load`] for those who compare the versions of contracts themselves, and tell more of them.
+///
+/// # Errors
+/// Everything else that is wrong with it, in file order; never empty.
+pub fn load_uncompared(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(file, Compared::No)
+}
+
+fn load_with(file: &Path, compared: Compared) -> Result<Loaded, Vec<Diagnostic>> {
     let whole = |message: String, suggestion: Option<String>| {
         let mut diagnostic = Diagnostic::of_file(file, message);
         diagnostic.suggestion = suggestion;
@@ -98,7 +117,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     match std::fs::read(file) {
         Err(error) => whole(format!("cannot be read: {error}"), None),
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => parse(&text, file),
+            Ok(text) => parse_with(&text, file, presets::ALL, compared),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
@@ -115,7 +134,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 /// # Errors
 /// Everything that is wrong with it, in file order; never empty.
 pub fn parse(text: &str, file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    parse_with(text, file, presets::ALL)
+    parse_with(text, file, presets::ALL, Compared::Yes)
 }
 
 /// [`parse`] where these presets are known.
@@ -123,6 +142,7 @@ fn parse_with(
     text: &str,
     file: &Path,
     known: &'static [presets::Preset],
+    compared: Compared,
 ) -> Result<Loaded, Vec<Diagnostic>> {
     // Editors of some systems write a byte order mark, which TOML does not know.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -148,7 +168,7 @@ fn parse_with(
     }
     let presets = presets::opened(document.get_ref(), known);
     let root = Section::root(&problems, document.get_ref());
-    let (config, brought) = sections::config(&root, known, &presets, text, file);
+    let (config, brought) = sections::config(&root, known, &presets, text, file, compared);
     let mut found = problems.into_found();
     found.extend(
         presets

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::Compared;
 use super::model::{Config, Ingest, Limits, Retention, Site};
 use super::presets::{Opened, Preset};
 use super::reader::{Section, Value};
@@ -56,6 +57,7 @@ pub(super) fn config<'a>(
     presets: &'a [Opened],
     text: &str,
     file: &Path,
+    compared: Compared,
 ) -> (Config, Vec<Brought>) {
     let base = std::path::absolute(file)
         .ok()
@@ -105,6 +107,9 @@ pub(super) fn config<'a>(
     );
     defaults.finish(&[]);
     contracts.check_use(&paths);
+    if compared == Compared::Yes {
+        contracts.compare();
+    }
     paths.extend(channels.known().map(paths::page_path));
     let reconcile = reconcile::jobs(&root.section("reconcile"), &systems, &base);
     owners::check(

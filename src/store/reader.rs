@@ -1,6 +1,7 @@
 //! Read-only access: bounded reads on a connection of its own. Blocking: call it off the UI task.
 //! No read transaction outlives a call, so that the WAL can be reset.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
     AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
-    EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, Overview,
-    PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, ShapeRow, Slot, Story, Trace,
-    WorkerRow,
+    EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, OfType,
+    Overview, PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, ShapeRow, Slot, Story,
+    Trace, WorkerRow,
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
@@ -170,6 +171,29 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<EventRow>, ReadError> {
         Ok(super::events::events(&self.connection, before, limit)?)
+    }
+
+    /// Shows a bounded number of events of a type to `look`, one after the other, newest first, before `before`; those that
+    /// were given up are left out. Says where to go on; none when all were shown.
+    pub fn events_of(
+        &self,
+        kind: &str,
+        before: Option<EventId>,
+        look: &mut dyn FnMut(OfType),
+    ) -> Result<Option<EventId>, ReadError> {
+        let events = super::events::of_type(&self.connection, kind, before, look);
+        Ok(events?)
+    }
+
+    /// Adds to `counts` how many events of each of its types there are among a bounded number before `before`, those that
+    /// were given up left out. Says where to go on; none when all were counted.
+    pub fn count_types(
+        &self,
+        before: Option<EventId>,
+        counts: &mut BTreeMap<String, u64>,
+    ) -> Result<Option<EventId>, ReadError> {
+        let next = super::events::count_types(&self.connection, before, counts);
+        Ok(next?)
     }
 
     /// Looks for damage: within `limit` through the file, without comparing indexes with tables; without a limit through

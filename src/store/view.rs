@@ -8,6 +8,7 @@ mod review;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, RunId};
 use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::About;
@@ -607,6 +608,17 @@ pub struct DifferenceRow {
     pub first: Option<String>,
     /// The second side's value.
     pub second: Option<String>,
+}
+
+/// An event of those of one type.
+#[derive(Debug, Clone)]
+pub struct OfType {
+    /// Its number.
+    pub id: EventId,
+    /// It is held now.
+    pub held: bool,
+    /// As it came in; none if its payload was pruned.
+    pub event: Option<Event>,
 }
 
 /// An event in a list of those that came in.

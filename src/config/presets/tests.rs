@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::model::{Auth, System};
 use super::super::uses::Use;
-use super::super::{Loaded, parse_with, report};
+use super::super::{Compared, Loaded, parse_with, report};
 use super::{ALL, Preset};
 use crate::record::map::{Clean, Currency, Kind, Paging, Source};
 
@@ -17,7 +17,8 @@ const TINY: &[Preset] = &[Preset {
 }];
 
 fn load(text: &str) -> Result<Loaded, String> {
-    parse_with(text, Path::new("midwatch.toml"), TINY).map_err(|errors| report::render(&errors))
+    parse_with(text, Path::new("midwatch.toml"), TINY, Compared::Yes)
+        .map_err(|errors| report::render(&errors))
 }
 
 fn tiny(own: &str) -> System {
@@ -58,9 +59,14 @@ fn whole(preset: &Preset) -> String {
 #[test]
 fn every_preset_reads_without_a_complaint() {
     for preset in ALL {
-        let loaded = parse_with(&whole(preset), Path::new("midwatch.toml"), ALL)
-            .map_err(|errors| report::render(&errors))
-            .unwrap();
+        let loaded = parse_with(
+            &whole(preset),
+            Path::new("midwatch.toml"),
+            ALL,
+            Compared::Yes,
+        )
+        .map_err(|errors| report::render(&errors))
+        .unwrap();
         assert_eq!(report::render(&loaded.warnings), "", "{}", preset.name);
         let system = &loaded.config.systems["a"];
         assert_eq!(system.preset.as_deref(), Some(preset.name));

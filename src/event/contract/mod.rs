@@ -5,6 +5,7 @@
 mod cast;
 pub mod compat;
 mod data;
+mod history;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 pub use cast::{Unreadable, readable};
 pub use data::{NOT_JSON, read};
+pub use history::Pair;
+pub(crate) use schema::shortened;
 pub use schema::{Fault, Schema, SchemaError};
 pub use version::{Refusal, verify};
 
@@ -27,6 +30,8 @@ pub struct Contract {
     pub versions: Vec<ContractVersion>,
     /// What a newer version may change.
     pub mode: Mode,
+    /// A newer version may add and remove optional properties of open objects, as Confluent's policy `LENIENT` lets it.
+    pub lenient: bool,
     /// Index of the version that an event is held to which names none.
     pub assumed: usize,
     /// How an event of one version is made into one of another.

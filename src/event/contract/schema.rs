@@ -115,7 +115,7 @@ impl Schema {
 }
 
 /// The validator quotes whole values: a fault keeps its beginning and its end, where its words are.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let count = text.chars().count();
     if count <= LONGEST * 2 {
         return text.to_owned();

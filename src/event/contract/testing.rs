@@ -17,6 +17,7 @@ pub fn contract(kind: &str, versions: &[(&str, &str)], casts: &[(&str, &str, &st
         kind: kind.to_owned(),
         versions: versions.iter().map(version).collect(),
         mode: Mode::default(),
+        lenient: false,
         assumed: versions.len() - 1,
         casts: (casts.iter())
             .map(|(from, to, template)| Cast {
