@@ -148,6 +148,22 @@ impl Crm {
         place(kind).map_or(0, |at| self.books().tables[at].insert(row))
     }
 
+    /// Somebody changes properties of the one whose unique property is `key`, by hand.
+    pub fn edit(&self, kind: &str, key: &str, changes: Map<String, Value>) {
+        let now = self.clock.now();
+        let mut books = self.books();
+        let Some(at) = place(kind) else { return };
+        let table = &mut books.tables[at];
+        for id in table.found(&pointer(KINDS[at].unique), key) {
+            if let Some(row) = table.get_mut(id) {
+                if let Some(properties) = properties_of(row) {
+                    properties.extend(changes.clone());
+                }
+                stamp(row, now);
+            }
+        }
+    }
+
     /// How many records are joined to another.
     pub fn joined(&self) -> usize {
         self.books().joined.len()

@@ -14,8 +14,29 @@ use tempfile::TempDir;
 use super::{Addresses, secrets};
 use crate::runbook;
 
+/// One file of `fixtures/demo/contracts`.
+macro_rules! contract {
+    ($kind:literal, $file:literal) => {
+        (
+            $kind,
+            $file,
+            include_str!(concat!("../../fixtures/demo/contracts/", $kind, "/", $file)),
+        )
+    };
+}
+
 /// The configuration, with the addresses of [`PLACEHOLDERS`] where the real ones will stand.
 const CONFIGURATION: &str = include_str!("../../fixtures/demo/midwatch.toml");
+
+/// The contracts' files, by event type, and one that would break its contract, to be tried.
+const CONTRACTS: [(&str, &str, &str); 6] = [
+    contract!("order.created", "1.json"),
+    contract!("order.created", "2.json"),
+    contract!("order.created", "proposed.json"),
+    contract!("customer.created", "1.json"),
+    contract!("customer.created", "2.json"),
+    contract!("customer.created", "1-to-2.json"),
+];
 
 /// Where the written configuration says that things listen: the front door, then shop, crm, payments, chat.
 const PLACEHOLDERS: [&str; 5] = [
@@ -85,7 +106,8 @@ impl Home {
         }
         let folder = |name: &str| -> io::Result<PathBuf> {
             let folder = self.folder.join(name);
-            DirBuilder::new().mode(0o700).create(&folder)?;
+            let mut builder = DirBuilder::new();
+            builder.mode(0o700).recursive(true).create(&folder)?;
             Ok(folder)
         };
         let kept = folder("secrets")?;
@@ -97,6 +119,9 @@ impl Home {
         let runbooks = folder("runbooks")?;
         for (name, text) in runbook::SHIPPED {
             write(&runbooks.join(name), text)?;
+        }
+        for (kind, name, text) in CONTRACTS {
+            write(&folder(&format!("contracts/{kind}"))?.join(name), text)?;
         }
         let file = self.folder.join("midwatch.toml");
         write(&file, &text)?;
@@ -153,7 +178,7 @@ mod tests {
                 "{url}"
             );
         }
-        assert!(config.text.lines().count() < 100);
+        assert!(config.text.lines().count() < 140);
         for (name, secret) in secrets::FILES {
             let file = home.folder().join("secrets").join(name);
             assert_eq!(fs::read_to_string(&file).unwrap(), *secret);

@@ -7,6 +7,7 @@
 pub mod books;
 mod chat;
 pub mod crm;
+mod deeds;
 pub mod goods;
 mod home;
 mod keys;
@@ -40,6 +41,7 @@ pub use script::{Deed, Faults, ScriptError};
 
 use chat::Chat;
 use crm::Crm;
+use deeds::{Deeds, ORDER_UPDATED};
 use oauth::Tokens;
 use outbox::Outbox;
 use payments::Payments;
@@ -75,9 +77,6 @@ pub struct Addresses {
 
 /// Messages that are sent at once when the shop opens, so that there is something to see.
 const FIRST_RUSH: usize = 6;
-
-/// The topic whose webhook the story disables.
-const ORDER_UPDATED: &str = "order.updated";
 
 /// How long the CRM's access tokens are good: short, so that their renewal is part of the story.
 const TOKENS: Duration = Duration::from_secs(20);
@@ -157,7 +156,10 @@ impl Sandbox {
     /// Opens the shop: traffic goes to midwatch's front door at `door`, and the script of faults begins.
     /// What the script does is told to `told`, one line a step; nobody needs to listen.
     pub fn open(&self, door: SocketAddr, told: mpsc::Sender<String>) -> Open {
-        for (id, topic) in ["order.created", ORDER_UPDATED].iter().enumerate() {
+        for (id, topic) in ["order.created", ORDER_UPDATED, "customer.updated"]
+            .iter()
+            .enumerate()
+        {
             let address = format!("http://{door}/hooks/shop");
             let id = (id + 1).to_string();
             self.website.hooks().add(&id, topic, &address);
@@ -174,7 +176,7 @@ impl Sandbox {
         tokio::spawn(
             self.stop
                 .clone()
-                .run_until_cancelled_owned(self.direct(told)),
+                .run_until_cancelled_owned(self.direct(outbox.clone(), told)),
         );
         Open { closing, outbox }
     }
@@ -226,9 +228,19 @@ impl Sandbox {
     }
 
     /// Puts the script's faults in force as time goes by.
-    fn direct(&self, told: mpsc::Sender<String>) -> impl Future<Output = ()> + use<> {
+    fn direct(
+        &self,
+        outbox: Outbox,
+        told: mpsc::Sender<String>,
+    ) -> impl Future<Output = ()> + use<> {
         let (script, servers) = (self.script.clone(), self.servers.clone());
-        let (crm, website) = (self.crm.clone(), self.website.clone());
+        let mut deeds = Deeds {
+            website: self.website.clone(),
+            crm: self.crm.clone(),
+            outbox,
+            random: Random::new(self.options.seed ^ 6),
+            broken: 0,
+        };
         async move {
             let start = Instant::now();
             let (mut before, mut now) = (None, Duration::ZERO);
@@ -237,20 +249,8 @@ impl Sandbox {
                     server.set(script.faults(*who, now));
                 }
                 for step in script.begun(before, now) {
-                    match step.deed {
-                        Some(Deed::DisableHook) => {
-                            let hooks = website.hooks();
-                            while hooks.sends(ORDER_UPDATED) {
-                                hooks.ended(ORDER_UPDATED, false);
-                            }
-                        }
-                        Some(Deed::EnableHook) => {
-                            for hook in website.hooks().all().iter().filter(|hook| !hook.active) {
-                                website.hooks().switch(&hook.id, true);
-                            }
-                        }
-                        Some(deed) => crm.befall(deed),
-                        None => {}
+                    if let Some(deed) = step.deed {
+                        deeds.done(deed).await;
                     }
                     // A full or closed channel only means that nobody reads along.
                     let _ = told.try_send(step.says.clone());

@@ -84,6 +84,12 @@ pub enum Deed {
     DisableHook,
     /// Someone enables it again.
     EnableHook,
+    /// The website's sign-up plugin is updated and breaks its contract, until someone notices.
+    UpdatePlugin,
+    /// Someone changes a contact in the CRM: what the CRM owns of it, and what it does not.
+    EditContact,
+    /// Someone changes a telephone number in the CRM while the customer changes it on the website.
+    EditBoth,
 }
 
 /// One step of the story.
@@ -370,6 +376,9 @@ mod tests {
             Deed::MendDeals,
             Deed::DisableHook,
             Deed::EnableHook,
+            Deed::UpdatePlugin,
+            Deed::EditContact,
+            Deed::EditBoth,
         ] {
             assert!(
                 script.steps.iter().any(|s| s.deed == Some(deed)),

@@ -19,6 +19,8 @@ use crate::time::Timestamp;
 
 /// The first order's number.
 const FIRST_ORDER: u64 = 1042;
+/// How many of the sign-ups come from the plugin's first version.
+const FIRST_PLUGIN: f64 = 0.3;
 /// Orders remembered as open, paid or unpaid.
 const OPEN: usize = 400;
 
@@ -144,24 +146,14 @@ impl Traffic {
         let customer = Customer::new(&mut self.random);
         let id = self.next_customer;
         self.next_customer += 1;
-        let event = json!({
-            "specversion": "1.0",
-            "id": format!("signup-{id}"),
-            "source": "shop",
-            "type": "customer.created",
-            "subject": customer.email,
-            "time": now.rfc3339(),
-            "datacontenttype": "application/json",
-            "data": self.website.register(&customer, now),
-        });
-        Message {
-            sender: Sender::Shop,
-            path: "/events",
-            topic: None,
-            headers: vec![("content-type", "application/cloudevents+json".to_owned())],
-            body: event.to_string().into(),
-            again: false,
-        }
+        let whole = self.website.register(&customer, now);
+        // Some of the shop's pages still have the plugin's first version.
+        let (version, data) = if self.random.chance(FIRST_PLUGIN) {
+            ("1", first_version(whole))
+        } else {
+            ("2", whole)
+        };
+        signed_up(&format!("signup-{id}"), &customer.email, version, data, now)
     }
 
     fn payment(&mut self, event: &Value, now: Timestamp) -> Message {
@@ -185,10 +177,46 @@ impl Traffic {
     }
 }
 
+/// A sign-up as the plugin's first version wrote it: one name instead of two.
+fn first_version(mut data: Value) -> Value {
+    if let Some(members) = data.as_object_mut() {
+        let mut take = |name: &str| match members.remove(name) {
+            Some(Value::String(text)) => text,
+            _ => String::new(),
+        };
+        let name = format!("{} {}", take("first_name"), take("last_name"));
+        members.insert("name".to_owned(), name.into());
+    }
+    data
+}
+
+/// A sign-up as the plugin tells of it, in that version of its contract.
+pub fn signed_up(id: &str, email: &str, version: &str, data: Value, now: Timestamp) -> Message {
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "shop",
+        "type": "customer.created",
+        "subject": email,
+        "time": now.rfc3339(),
+        "schemaversion": version,
+        "datacontenttype": "application/json",
+        "data": data,
+    });
+    Message {
+        sender: Sender::Shop,
+        path: "/events",
+        topic: None,
+        headers: vec![("content-type", "application/cloudevents+json".to_owned())],
+        body: event.to_string().into(),
+        again: false,
+    }
+}
+
 /// A signed webhook as WooCommerce sends it.
-pub fn webhook(topic: &'static str, number: u64, order: &Value) -> Message {
-    let body = Bytes::from(order.to_string());
-    let event = topic.trim_start_matches("order.");
+pub fn webhook(topic: &'static str, number: u64, record: &Value) -> Message {
+    let body = Bytes::from(record.to_string());
+    let (resource, event) = topic.split_once('.').unwrap_or((topic, ""));
     Message {
         sender: Sender::Shop,
         path: "/hooks/shop",
@@ -197,7 +225,7 @@ pub fn webhook(topic: &'static str, number: u64, order: &Value) -> Message {
             ("content-type", "application/json".to_owned()),
             ("x-wc-webhook-source", "https://nordlys.example/".to_owned()),
             ("x-wc-webhook-topic", topic.to_owned()),
-            ("x-wc-webhook-resource", "order".to_owned()),
+            ("x-wc-webhook-resource", resource.to_owned()),
             ("x-wc-webhook-event", event.to_owned()),
             ("x-wc-webhook-id", "1".to_owned()),
             ("x-wc-webhook-delivery-id", format!("{number}-{event}")),

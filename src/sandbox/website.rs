@@ -78,6 +78,25 @@ impl Website {
         with_id(id, &row)
     }
 
+    /// Registered customers, newest first: id and address.
+    pub fn newest_customers(&self) -> Vec<(u64, String)> {
+        let customers = self.customers();
+        let newest = customers.iter().rev();
+        newest
+            .filter_map(|(id, row)| Some((id, row.get("email")?.as_str()?.to_owned())))
+            .collect()
+    }
+
+    /// A customer gives another telephone number; returns what the webhook carries.
+    pub fn call_by(&self, id: u64, phone: &str, now: Timestamp) -> Option<Value> {
+        let mut customers = self.customers();
+        let row = customers.get_mut(id)?;
+        let billing = row.get_mut("billing")?.as_object_mut()?;
+        billing.insert("phone".to_owned(), phone.into());
+        stamp(row, now);
+        Some(with_id(id, row))
+    }
+
     /// An order as the API answers it.
     pub fn order(&self, number: u64) -> Option<Value> {
         self.orders().get(&number).map(Order::json)
