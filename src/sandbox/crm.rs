@@ -148,20 +148,17 @@ impl Crm {
         place(kind).map_or(0, |at| self.books().tables[at].insert(row))
     }
 
-    /// Somebody changes properties of the one whose unique property is `key`, by hand.
-    pub fn edit(&self, kind: &str, key: &str, changes: Map<String, Value>) {
+    /// Somebody changes properties of the one whose unique property is `key`, by hand. Returns the record as it is then.
+    pub fn edit(&self, kind: &str, key: &str, changes: Map<String, Value>) -> Option<Value> {
         let now = self.clock.now();
         let mut books = self.books();
-        let Some(at) = place(kind) else { return };
+        let at = place(kind)?;
         let table = &mut books.tables[at];
-        for id in table.found(&pointer(KINDS[at].unique), key) {
-            if let Some(row) = table.get_mut(id) {
-                if let Some(properties) = properties_of(row) {
-                    properties.extend(changes.clone());
-                }
-                stamp(row, now);
-            }
-        }
+        let id = *table.found(&pointer(KINDS[at].unique), key).first()?;
+        let row = table.get_mut(id)?;
+        properties_of(row)?.extend(changes);
+        stamp(row, now);
+        Some(shown(id, row, None))
     }
 
     /// How many records are joined to another.

@@ -10,7 +10,7 @@ use super::goods::Customer;
 use super::outbox::Outbox;
 use super::random::Random;
 use super::script::Deed;
-use super::traffic::{signed_up, webhook};
+use super::traffic::{edited, signed_up, webhook};
 use super::website::Website;
 use crate::time::Clock;
 
@@ -29,6 +29,8 @@ pub(super) struct Deeds {
     pub(super) random: Random,
     /// How many sign-ups were broken so far.
     pub(super) broken: u64,
+    /// How many contacts were edited so far.
+    pub(super) edits: u64,
 }
 
 impl Deeds {
@@ -48,7 +50,7 @@ impl Deeds {
                 }
             }
             Deed::UpdatePlugin => self.update_plugin().await,
-            Deed::EditContact => self.edit_contact(),
+            Deed::EditContact => self.edit_contact().await,
             Deed::EditBoth => self.edit_both().await,
             Deed::EditDeal | Deed::DeleteDeal | Deed::MendDeals => self.crm.befall(deed),
         }
@@ -67,16 +69,17 @@ impl Deeds {
                 members.insert("mail".to_owned(), email);
             }
             let id = format!("signup-update-{}", self.broken);
-            let message = signed_up(&id, &customer.email, "2", data, now);
+            let message = signed_up(&id, &customer.email, "2", &data, now);
             self.outbox.send(message).await;
         }
     }
 
     /// A colleague changes what the CRM owns of a contact, and what it does not.
-    fn edit_contact(&mut self) {
+    async fn edit_contact(&mut self) {
         if let Some((_, email)) = self.shared(0) {
             let (company, city) = ("Fjord Kontor AS", "Svolvær");
-            self.edit(&email, &[("company", company), ("city", city)]);
+            self.edit(&email, &[("company", company), ("city", city)])
+                .await;
         }
     }
 
@@ -86,19 +89,23 @@ impl Deeds {
             return;
         };
         let now = Clock::System.now();
-        self.edit(&email, &[("phone", "+47 400 00 001")]);
+        self.edit(&email, &[("phone", "+47 400 00 001")]).await;
         if let Some(customer) = self.website.call_by(id, "+47 400 00 002", now) {
             let message = webhook("customer.updated", id, &customer);
             self.outbox.send(message).await;
         }
     }
 
-    fn edit(&self, email: &str, changes: &[(&str, &str)]) {
+    async fn edit(&mut self, email: &str, changes: &[(&str, &str)]) {
         let changes: Map<String, Value> = changes
             .iter()
             .map(|(name, value)| ((*name).to_owned(), json!(value)))
             .collect();
-        self.crm.edit("contacts", email, changes);
+        if let Some(contact) = self.crm.edit("contacts", email, changes) {
+            self.edits += 1;
+            let message = edited(self.edits, &contact, Clock::System.now());
+            self.outbox.send(message).await;
+        }
     }
 
     /// The newest registered customers that are contacts too: id there and address, after passing over `older` of them.

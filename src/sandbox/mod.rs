@@ -240,6 +240,7 @@ impl Sandbox {
             outbox,
             random: Random::new(self.options.seed ^ 6),
             broken: 0,
+            edits: 0,
         };
         async move {
             let start = Instant::now();

@@ -38,25 +38,28 @@ impl Tally {
     }
 }
 
-/// Both senders. Cheap to clone.
+/// All senders. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     shop: mpsc::Sender<Message>,
     payments: mpsc::Sender<Message>,
+    crm: mpsc::Sender<Message>,
     tally: Arc<watch::Sender<Tally>>,
 }
 
 impl Outbox {
-    /// Starts both senders towards `door`.
+    /// Starts all senders towards `door`.
     pub fn start(door: SocketAddr, stop: &CancellationToken) -> Self {
         let (website, shop_queue) = mpsc::channel(WAITING);
         let (payments, payments_queue) = mpsc::channel(WAITING);
+        let (crm, crm_queue) = mpsc::channel(WAITING);
         let this = Self {
             shop: website,
             payments,
+            crm,
             tally: Arc::default(),
         };
-        for queue in [shop_queue, payments_queue] {
+        for queue in [shop_queue, payments_queue, crm_queue] {
             let sender = deliver(queue, door, this.tally.clone());
             tokio::spawn(stop.clone().run_until_cancelled_owned(sender));
         }
@@ -69,6 +72,7 @@ impl Outbox {
         let queue = match message.sender {
             Sender::Shop => &self.shop,
             Sender::Payments => &self.payments,
+            Sender::Crm => &self.crm,
         };
         if queue.send(message).await.is_err() {
             // The senders have been stopped: it was never sent.

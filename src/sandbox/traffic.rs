@@ -31,6 +31,8 @@ pub enum Sender {
     Shop,
     /// The payment provider.
     Payments,
+    /// The CRM.
+    Crm,
 }
 
 /// One request to midwatch's front door.
@@ -153,7 +155,13 @@ impl Traffic {
         } else {
             ("2", whole)
         };
-        signed_up(&format!("signup-{id}"), &customer.email, version, data, now)
+        signed_up(
+            &format!("signup-{id}"),
+            &customer.email,
+            version,
+            &data,
+            now,
+        )
     }
 
     fn payment(&mut self, event: &Value, now: Timestamp) -> Message {
@@ -191,20 +199,36 @@ fn first_version(mut data: Value) -> Value {
 }
 
 /// A sign-up as the plugin tells of it, in that version of its contract.
-pub fn signed_up(id: &str, email: &str, version: &str, data: Value, now: Timestamp) -> Message {
-    let event = json!({
-        "specversion": "1.0",
+pub fn signed_up(id: &str, email: &str, version: &str, data: &Value, now: Timestamp) -> Message {
+    let mut event = json!({
         "id": id,
         "source": "shop",
         "type": "customer.created",
         "subject": email,
-        "time": now.rfc3339(),
         "schemaversion": version,
-        "datacontenttype": "application/json",
         "data": data,
     });
+    cloud_event(Sender::Shop, &mut event, now)
+}
+
+/// What a workflow in the CRM tells of a contact that a colleague changed; `n` tells one from the other.
+pub fn edited(n: u64, contact: &Value, now: Timestamp) -> Message {
+    let mut event = json!({
+        "id": format!("workflow-{n}"),
+        "source": "crm",
+        "type": "contact.changed",
+        "data": contact,
+    });
+    cloud_event(Sender::Crm, &mut event, now)
+}
+
+/// A structured CloudEvents message with the members that all have.
+fn cloud_event(sender: Sender, event: &mut Value, now: Timestamp) -> Message {
+    event["specversion"] = "1.0".into();
+    event["time"] = now.rfc3339().into();
+    event["datacontenttype"] = "application/json".into();
     Message {
-        sender: Sender::Shop,
+        sender,
         path: "/events",
         topic: None,
         headers: vec![("content-type", "application/cloudevents+json".to_owned())],

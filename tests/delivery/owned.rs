@@ -1,6 +1,7 @@
 //! Who may write which field: enforced before each delivery, with a receiver that people work in, too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use midwatch::config::model::Config;
@@ -15,7 +16,7 @@ use midwatch::store::{BatchOptions, LogEntry};
 use midwatch::time::Timestamp;
 
 use crate::bed::Bed;
-use crate::crm::Crm;
+use crate::crm::{Crm, Fault};
 use crate::upsert::{DEALS, accept, config, reason, steps};
 
 fn rule(owner: &str, writers: &[(&str, bool)], policy: Policy) -> OwnedField {
@@ -349,4 +350,27 @@ async fn what_is_stale_is_written_only_when_it_is_forced_and_ownership_is_not() 
     replay(&bed, stale, false).await;
     bed.until_state(stale, State::Superseded).await;
     assert_eq!(crm.only("orders", "1")["name"], "Ola");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_to_the_owner_itself_finds_out_that_it_is_back() {
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = Arc::clone(&is_down);
+    let crm = Crm::with(move |_| down.load(Ordering::SeqCst).then_some(Fault::Status(503))).await;
+    let mut name = rule("crm", &[("shop", true)], Policy::Owner);
+    name.when_owner_down = Some(WhenDown::Queue);
+    let fields = [("name", name), ("total", rule("shop", &[], Policy::Owner))];
+    let mut config = owned(config(&crm, DEALS), &fields);
+    let deals = &mut config.paths[0];
+    deals.schedule = vec![Duration::from_millis(10); 20];
+    deals.breaker.min = 2;
+    deals.breaker.cooldown = Duration::from_millis(100);
+    let bed = Bed::start(config).await;
+    accept(&bed, 1, "Kari", 1).await;
+    bed.until("the breaker is open", || {
+        matches!(bed.overview().paths[0].breaker, Breaker::Open { .. })
+    })
+    .await;
+    is_down.store(false, Ordering::SeqCst);
+    bed.until_delivered(1).await;
+    assert_eq!(crm.only("orders", "1")["name"], "Kari");
 }
