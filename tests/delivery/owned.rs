@@ -350,6 +350,7 @@ async fn what_is_stale_is_written_only_when_it_is_forced_and_ownership_is_not() 
     replay(&bed, stale, false).await;
     bed.until_state(stale, State::Superseded).await;
     assert_eq!(crm.only("orders", "1")["name"], "Ola");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_to_the_owner_itself_finds_out_that_it_is_back() {
