@@ -6,7 +6,6 @@ use super::super::model::{Asking, Body, Fold, HeldOne, Model, Place, Prompt, Sel
 use super::super::views;
 use super::{Effect, acts, go, loads, records};
 use crate::control::action::{Action, DataChange, DataEdit, HeldScope};
-use crate::event::contract::Fault;
 use crate::ids::{EventId, HeldGroupId};
 use crate::record::mask::Veil;
 use crate::store::view::Admission;
@@ -196,27 +195,14 @@ pub(super) fn ask(model: &mut Model) {
     let Some(data) = model.held.one.data.as_ref().filter(|_| is_editable(model)) else {
         return;
     };
-    let place = data.faults.first().map_or_else(|| "/".to_owned(), missing);
+    // Of a member that is missing, the fault names the place where it belongs.
+    let place = data.faults.first().map_or("/", |fault| &fault.pointer);
     model.prompt = Some(Prompt {
         asking: Asking::Edit,
         before: String::new(),
         line: tui_input::Input::new(format!("{place} = ")),
         error: None,
     });
-}
-
-/// The place to be mended: of a member that is missing, where it belongs.
-fn missing(fault: &Fault) -> String {
-    let named = (fault.rule == "required")
-        .then(|| fault.text.split('"').nth(1))
-        .flatten();
-    match named {
-        Some(name) => {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            format!("{}/{name}", fault.pointer)
-        }
-        None => fault.pointer.clone(),
-    }
 }
 
 /// `/total = 982.00`, or `/total` alone to take it away. What is no JSON is a text.

@@ -668,7 +668,7 @@ fn a_held_event_shows_every_fault_and_marks_it_in_its_data() {
     for words in [
         "/total       type           \"982,00\" is not of type \"number\"",
         "/lines/0/qty minimum        0 is less than the minimum of 1",
-        "the whole    required       \"customer\" is a required property",
+        "/customer    required       \"customer\" is a required property",
         "▲     \"total\": \"982,00\",",
         "▲         \"qty\": 0",
         "anna (uid 1000) changed it; as it came:",
