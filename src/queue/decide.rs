@@ -143,7 +143,7 @@ pub fn ruled(
     } else {
         Vec::new()
     };
-    let made = !ended.steps.is_empty();
+    let made = !ended.steps.is_empty() && !matches!(next, Next::Deferred { .. });
     Decision {
         settlement: Settlement {
             delivery: claimed.delivery,

@@ -231,6 +231,16 @@ pub enum Next {
         /// When.
         due: Timestamp,
     },
+    /// Ready again at `due` at the latest, uncharged and without a trace: the owner of a field that it writes is down. It is
+    /// looked at sooner when that system is back.
+    Deferred {
+        /// When.
+        due: Timestamp,
+        /// What it waits for, in words.
+        reason: String,
+        /// The system that is down.
+        owner: String,
+    },
     /// Given up.
     Dead {
         /// Why, for the operator.

@@ -307,6 +307,12 @@ impl Store {
             .await
     }
 
+    /// Makes those of these deliveries that are ready and due later due now: what they waited for is there.
+    pub async fn due_now(&self, ids: Vec<DeliveryId>) -> Result<(), StoreError> {
+        self.call(move |work| super::turn::due_now(work, &ids))
+            .await
+    }
+
     /// Keeps the rendered request of a generation before it is first sent.
     pub async fn freeze(
         &self,

@@ -130,7 +130,9 @@ async fn apply(bed: &mut Bed, model: &mut Model, step: Step) {
                 Next::Superseded { .. } => &[State::Superseded],
                 Next::Shadowed { .. } if which % 2 == 0 => &[State::Shadowed],
                 // Ready; then an elder may go first.
-                Next::Retry { .. } | Next::Shadowed { .. } => &[State::Ready, State::Waiting],
+                Next::Retry { .. } | Next::Deferred { .. } | Next::Shadowed { .. } => {
+                    &[State::Ready, State::Waiting]
+                }
             };
             let turn = bed
                 .store

@@ -96,6 +96,7 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
                 .as_ref()
                 .map(|attempt| attempt.error.as_str()),
         ),
+        Next::Deferred { due, reason, .. } => (State::Ready, *due, Some(reason.as_str())),
         Next::Dead { reason } => (State::Dead, work.now, Some(reason.as_str())),
         // Learnt while the attempt ran: whoever learnt it could not let this one go on.
         Next::Wait { need, .. } if needs::is_met(work, need, current.claimed)? => {
@@ -212,7 +213,7 @@ fn is_live(work: &Work<'_>, path: PathId) -> rusqlite::Result<bool> {
 /// How a delivery's end is told in the stories of its records; none where it only tries again.
 fn ending(settlement: &Settlement, state: State) -> Option<String> {
     let text = match &settlement.next {
-        Next::Retry { .. } => return None,
+        Next::Retry { .. } | Next::Deferred { .. } => return None,
         Next::Wait { .. } | Next::Shadowed { .. } if state == State::Ready => return None,
         Next::Delivered => match &settlement.attempt {
             Some(attempt) if !attempt.steps.is_empty() => {
@@ -286,6 +287,20 @@ pub(super) fn hasten(
         .execute(params![path.0, beyond.0, by, work.now.0])? as u64;
     work.woke |= changed > 0;
     Ok(changed)
+}
+
+/// Makes those of these deliveries that are ready and due later due now.
+pub(super) fn due_now(work: &mut Work<'_>, ids: &[DeliveryId]) -> Result<(), Fault> {
+    let mut update = work
+        .connection
+        .prepare_cached("UPDATE delivery SET due = ?2 WHERE id = ?1 AND state = 0 AND due > ?2")?;
+    let mut changed = 0;
+    for id in ids {
+        changed += update.execute(params![id.0, work.now.0])?;
+    }
+    drop(update);
+    work.woke |= changed > 0;
+    Ok(())
 }
 
 struct Current {

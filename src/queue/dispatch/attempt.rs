@@ -112,6 +112,13 @@ impl Plan {
     }
 }
 
+/// A system that is down, as far as its paths tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Down {
+    pub(super) system: String,
+    pub(super) since: Timestamp,
+}
+
 /// What all attempts share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -155,7 +162,7 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     probe: bool,
     shadow: bool,
-    down: Vec<String>,
+    down: Vec<Down>,
 ) -> End {
     let path = &plan.path;
     let started_at = shared.clock.now();
@@ -313,6 +320,7 @@ fn mapped(
         Outcome::Ruled(next) => {
             let error = match &next {
                 Next::Wait { reason, .. }
+                | Next::Deferred { reason, .. }
                 | Next::Review { reason }
                 | Next::Superseded { reason }
                 | Next::Shadowed { reason, .. }

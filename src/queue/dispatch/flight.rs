@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::{self, JoinError};
 
-use super::attempt::{self, End, Plan, Ruled};
+use super::attempt::{self, Down, End, Plan, Ruled};
 use super::keeper::Errand;
 use super::line::Line;
 use super::{Dispatcher, lane};
@@ -19,6 +19,9 @@ use crate::visible::Visible;
 
 /// How long a delivery waits whose rendered request could not be kept.
 const NOT_KEPT: Duration = Duration::from_secs(1);
+
+/// So many deliveries that wait for one owner are told when it is back; the others find it out by themselves.
+const MOST_WAITING: usize = 10_000;
 
 /// How long a system is left alone that throttles without saying for how long.
 const UNSAID: Duration = Duration::from_secs(2);
@@ -112,7 +115,7 @@ impl Dispatcher {
 
     /// The systems that are down, where a field of what the plan writes says what follows from that: those to which a path
     /// is broken, or was paused by the machine.
-    fn down(&self, plan: &Plan) -> Vec<String> {
+    fn down(&self, plan: &Plan) -> Vec<Down> {
         let entity = plan.ends.as_ref().and_then(|ends| ends.entity.as_ref());
         let asks = entity.is_some_and(|entity| {
             let mut rules = entity.fields.values().chain(&entity.rest);
@@ -121,12 +124,49 @@ impl Dispatcher {
         if !asks {
             return Vec::new();
         }
-        let is_down = |line: &&Line| {
-            *line.brake.breaker() != Breaker::Closed
-                || line.brake.pause().is_some_and(|pause| !pause.by_person)
+        let down = |line: &Line| {
+            Some(Down {
+                system: line.plan.path.to.clone(),
+                since: down_since(line)?,
+            })
         };
-        let down = self.lines.iter().filter(is_down);
-        down.map(|line| line.plan.path.to.clone()).collect()
+        self.lines.iter().filter_map(down).collect()
+    }
+
+    /// What was settled is durable: what waits for an owner that is down is remembered, so that it need not wait for its poll.
+    pub(super) fn remember_waiting(&mut self, settled: &[Settlement]) {
+        for settlement in settled {
+            let id = settlement.delivery;
+            for waiting in self.waiting_for.values_mut() {
+                waiting.remove(&id);
+            }
+            if let Next::Deferred { owner, .. } = &settlement.next {
+                let waiting = self.waiting_for.entry(owner.clone()).or_default();
+                if waiting.len() < MOST_WAITING {
+                    waiting.insert(id);
+                }
+            }
+        }
+    }
+
+    /// What waits for an owner that is back is due now.
+    pub(super) fn owners_back(&mut self) {
+        if self.waiting_for.is_empty() {
+            return;
+        }
+        let lines = &self.lines;
+        let is_down = |owner: &str| {
+            let mut to = lines.iter().filter(|line| line.plan.path.to == owner);
+            to.any(|line| down_since(line).is_some())
+        };
+        let back: Vec<String> = (self.waiting_for.keys())
+            .filter(|owner| !is_down(owner))
+            .cloned()
+            .collect();
+        for owner in back {
+            let waiting = self.waiting_for.remove(&owner).unwrap_or_default();
+            self.errand(Errand::Due(waiting.into_iter().collect()));
+        }
     }
 
     /// An attempt's task ended: with an outcome, without having sent anything, or by a panic.
@@ -240,7 +280,10 @@ impl Dispatcher {
 
     fn decided(&mut self, path: PathId, known: bool, decision: decide::Decision) {
         let settlement = &decision.settlement;
-        if !matches!(settlement.next, Next::Retry { .. } | Next::Wait { .. }) {
+        if !matches!(
+            settlement.next,
+            Next::Retry { .. } | Next::Wait { .. } | Next::Deferred { .. }
+        ) {
             self.shared.records.settled(settlement.delivery);
         }
         self.pending.push(decision.settlement);
@@ -258,6 +301,17 @@ impl Dispatcher {
                 line.version += 1;
             }
             self.errand(Errand::Keep(path, notice));
+        }
+    }
+}
+
+/// Since when a path is broken, or paused by the machine; none if it is neither.
+fn down_since(line: &Line) -> Option<Timestamp> {
+    match line.brake.breaker() {
+        Breaker::Open { since, .. } | Breaker::HalfOpen { since, .. } => Some(*since),
+        Breaker::Closed => {
+            let pause = line.brake.pause().filter(|pause| !pause.by_person);
+            pause.map(|pause| pause.since)
         }
     }
 }

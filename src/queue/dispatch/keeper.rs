@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::ids::PathId;
+use crate::ids::{DeliveryId, PathId};
 use crate::queue::breaker::{Change, Notice};
 use crate::store::view::{Breaker, Pause, ShapeRow};
 use crate::store::{LogEntry, Note, Store, StoreError};
@@ -19,6 +19,8 @@ pub(super) enum Errand {
     Keep(PathId, Notice),
     /// The clock was set back; see `Store::hasten`.
     Hasten(PathId, Timestamp, Duration),
+    /// What these waited for is there: they are due now.
+    Due(Vec<DeliveryId>),
     /// Something new was seen in an answer.
     Note(Note),
     /// What is remembered of the answers to a step of a path.
@@ -53,6 +55,7 @@ pub(super) async fn run(
                 Errand::Hasten(path, beyond, by) => {
                     store.hasten(*path, *beyond, *by).await.map(drop)
                 }
+                Errand::Due(ids) => store.due_now(ids.clone()).await,
                 Errand::Note(note) => store.note(note.clone()).await,
                 Errand::Shape(path, step, rows) => {
                     store.keep_shape(*path, step.clone(), rows.clone()).await

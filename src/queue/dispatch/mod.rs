@@ -33,7 +33,7 @@ use crate::config::live::Live;
 use crate::config::model::{Lane, Mode};
 use crate::event::expr::Engine;
 use crate::http::Outbound;
-use crate::ids::PathId;
+use crate::ids::{DeliveryId, PathId};
 use crate::queue::breaker::Brake;
 use crate::queue::decide;
 use crate::queue::model::{Claimed, Settlement};
@@ -153,6 +153,8 @@ struct Dispatcher {
     running: [usize; 2],
     /// `limits.concurrency`.
     work_slots: usize,
+    /// Deliveries that wait for a system that is down and owns what they write, by the system.
+    waiting_for: HashMap<String, HashSet<DeliveryId>>,
     /// Ended, not yet given to the store.
     pending: Vec<Settlement>,
     turn: Option<InTurn>,
@@ -223,6 +225,7 @@ impl Dispatcher {
             alone: false,
             running: [0; 2],
             work_slots: 1,
+            waiting_for: HashMap::new(),
             pending: Vec::new(),
             turn: None,
             turn_time: Duration::from_millis(5),
@@ -259,6 +262,7 @@ impl Dispatcher {
         self.configure();
         loop {
             self.watch_clock();
+            self.owners_back();
             self.begin();
             let later = self.take_turn();
             if self.is_done() {

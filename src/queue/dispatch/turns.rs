@@ -221,6 +221,7 @@ impl Dispatcher {
                         "settlements came too late and changed nothing"
                     );
                 }
+                self.remember_waiting(&settling);
                 self.claimed(turn, &wants);
             }
             Err(StoreError::Closed) => {

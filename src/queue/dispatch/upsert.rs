@@ -12,7 +12,7 @@ mod shadow;
 mod write;
 
 use self::owned::Rules;
-use super::attempt::{KEPT_DELIVERED, KEPT_FAILED, Plan, Shared};
+use super::attempt::{Down, KEPT_DELIVERED, KEPT_FAILED, Plan, Shared};
 use super::records::{Held, Place};
 use crate::queue::classify::Judged;
 use crate::queue::mapped::{Carried, Ends, Outdated};
@@ -134,7 +134,7 @@ struct Upsert<'a> {
     shared: &'a Shared,
     manner: Manner<'a>,
     /// Systems that are down, as far as their paths tell.
-    down: &'a [String],
+    down: &'a [Down],
     steps: Vec<Step>,
     decisive: Option<Asked>,
     answered: bool,
@@ -147,7 +147,7 @@ pub(super) async fn run(
     claimed: &Claimed,
     shared: &Shared,
     shadow: bool,
-    down: &[String],
+    down: &[Down],
 ) -> Made {
     let path = &plan.path;
     let event = &claimed.event;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::write::Updated;
-use super::{Job, Outcome, Stop, Upsert};
+use super::{Job, Stop, Upsert};
 use crate::queue::mapped::Carried;
 use crate::queue::mapped::owned::{self, Facts, Verdict};
 use crate::queue::model::Next;
@@ -18,7 +18,7 @@ use crate::remote::Verb;
 use crate::store::Note;
 use crate::store::view::NoteKind;
 
-/// How often it is looked whether an owner is back.
+/// How often it is looked whether an owner is back, should nobody have said so.
 const OWNER_POLL: Duration = Duration::from_secs(30);
 
 /// What is known of a record by the rules of its entity.
@@ -120,17 +120,22 @@ impl Upsert<'_> {
         };
         // What goes to the owner itself is its breaker's business: held back here, it could never find that it is back.
         let is_down =
-            |system: &str| system != self.to() && self.down.iter().any(|down| down == system);
+            |system: &str| system != self.to() && self.down.iter().any(|down| down.system == system);
         let Some((what, field, owner)) =
             owned::fallback(entity, &self.plan.path.from, wanted, is_down)
         else {
             return Ok(());
         };
-        let reason = format!("{owner} owns {field}, and is down");
+        let mut reason = format!("{owner}, which owns {field}, is down");
+        if let Some(down) = self.down.iter().find(|down| down.system == owner) {
+            let zone = self.plan.whole.site.timezone;
+            reason = format!("{reason} since {}", down.since.in_zone(zone, "%H:%M"));
+        }
         Err(match what {
-            WhenDown::Queue => Outcome::Deferred {
+            WhenDown::Queue => Next::Deferred {
                 due: self.shared.clock.now() + OWNER_POLL,
                 reason: format!("waits: {reason}"),
+                owner: owner.to_owned(),
             }
             .into(),
             WhenDown::Hold => Next::Review {
