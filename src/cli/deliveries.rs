@@ -5,7 +5,7 @@ use super::out;
 use super::veil::Veil;
 use crate::queue::filter::{Filter, check_paths};
 use crate::store::view::DeliveryRow;
-use crate::store::{Cursor, Reader};
+use crate::store::{Cursor, ReadError, Reader};
 use crate::time::{Clock, Timestamp, short};
 
 /// Lists deliveries, newest first. Business keys that are sensitive are masked.
@@ -41,16 +41,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         check_paths(&filter, configured.chain(stored))?;
     }
     let rows = newest(&reader, &filter, args.count)?;
-    let veil = |row: &DeliveryRow| {
+    let veil = |row: &DeliveryRow| -> Result<Veil, ReadError> {
         let mut veil = Veil::default();
-        if !args.sensitive {
-            veil.row(&config, row);
+        if !args.sensitive && (row.subject.is_some() || row.order_key.is_some()) {
+            let about = reader.delivery(row.id)?.map(|detail| detail.about);
+            veil.row(&config, row, &about.unwrap_or_default());
         }
-        veil
+        Ok(veil)
     };
     if args.json {
         for row in &rows {
-            out::json(&veil(row).json(serde_json::to_value(row)?))?;
+            out::json(&veil(row)?.json(serde_json::to_value(row)?))?;
         }
         return Ok(super::OK);
     }
@@ -61,11 +62,11 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let now = Clock::System.now();
     let lines: Vec<Vec<String>> = (rows.iter())
         .map(|row| {
-            let veil = veil(row);
+            let veil = veil(row)?;
             let cells = cells(row, now).into_iter();
-            cells.map(|cell| veil.text(&cell)).collect()
+            Ok(cells.map(|cell| veil.text(&cell)).collect())
         })
-        .collect();
+        .collect::<Result<_, ReadError>>()?;
     out::say(&out::table(&lines))?;
     Ok(super::OK)
 }

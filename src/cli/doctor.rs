@@ -13,7 +13,7 @@ use crate::config::model::Config;
 use crate::config::secret;
 use crate::http::oauth::health;
 use crate::store::view::{Lock, Overview, Severity, WorkerRow};
-use crate::store::{Reader, Soundness};
+use crate::store::{ReadError, Reader, Soundness};
 use crate::time::{Clock, Timestamp, short};
 use crate::visible::Visible;
 use crate::watch::{About, SILENCE, wrong_now};
@@ -155,7 +155,8 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp, deep: b
     match Reader::open(database).map_err(|error| error.to_string()) {
         Ok(reader) => match reader.overview() {
             Ok(overview) => {
-                findings.push(sound(&reader, deep));
+                let limit = if deep { None } else { Some(QUICK) };
+                findings.push(sound(reader.damage(limit), deep));
                 findings.push(worker(&overview.worker, now));
                 findings.extend(senders(&overview, config));
                 if let Some(host) = overview.foreign_host {
@@ -180,9 +181,9 @@ fn examine(findings: &mut Vec<Finding>, config: &Config, now: Timestamp, deep: b
     }
 }
 
-/// Is the file whole?
-fn sound(reader: &Reader, deep: bool) -> Finding {
-    match reader.damage(if deep { None } else { Some(QUICK) }) {
+/// What was found when the file was looked through, quickly or `deep`.
+fn sound(found: Result<Soundness, ReadError>, deep: bool) -> Finding {
+    match found {
         Ok(Soundness::Sound) if deep => fine("database", "it is sound"),
         Ok(Soundness::Sound) => fine("database", "it is sound, as far as a quick check sees"),
         Ok(Soundness::Unknown) => bad(
@@ -506,6 +507,43 @@ mod tests {
             ),
         ] {
             assert_eq!(kills(&all), expected, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_sound_damaged_or_not_wholly_seen_and_says_what_to_do() {
+        let damaged = || Soundness::Damaged("*** in database main ***\nPage 7: never used".into());
+        let table = [
+            (Soundness::Sound, false, Level::Ok, "as far as a quick", ""),
+            (Soundness::Sound, true, Level::Ok, "it is sound", ""),
+            (
+                Soundness::Unknown,
+                false,
+                Level::Warning,
+                "did not see all of the file",
+                "--deep",
+            ),
+            (
+                damaged(),
+                false,
+                Level::Critical,
+                "Page 7: never used",
+                "restore the last backup",
+            ),
+            (
+                damaged(),
+                true,
+                Level::Critical,
+                "Page 7: never used",
+                "restore the last backup",
+            ),
+        ];
+        for (found, deep, level, words, next) in table {
+            let told = sound(Ok(found.clone()), deep);
+            assert_eq!((told.check, told.level), ("database", level), "{found:?}");
+            assert!(told.found.contains(words), "{}", told.found);
+            let told = told.next.unwrap_or_default();
+            assert!(told.contains(next) && told.is_empty() == next.is_empty());
         }
     }
 

@@ -6,6 +6,7 @@ use super::context::{Context, reader};
 use super::out;
 use crate::store::view::NoteFilter;
 use crate::time::{Clock, Timestamp, parse_duration, short};
+use crate::visible::line;
 
 /// Lists what was noticed about the systems: fields that answers gained or lost, another version of an API, deprecations,
 /// fields that were left out because their source may not write them. The one noticed last first.
@@ -48,6 +49,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         }),
     };
     let rows = reader(&config)?.notes(&filter, args.count)?;
+    // What is known of a system or a path that was taken out is still told; nothing of one that never was is a slip.
+    if rows.is_empty() {
+        if let Some(system) =
+            (args.system.as_ref()).filter(|name| !config.systems.contains_key(*name))
+        {
+            anyhow::bail!("there is no system called {}", line(system, 60));
+        }
+        if let Some(path) = (args.path.as_ref()).filter(|name| config.path(name).is_none()) {
+            anyhow::bail!("there is no path called {}", line(path, 60));
+        }
+    }
     if args.json {
         for row in &rows {
             out::json(row)?;

@@ -89,7 +89,7 @@ fn veil(config: &Config, detail: &DeliveryDetail) -> Veil {
         veil.key(config, &about.kind, &about.key);
     }
     for row in detail.siblings.iter().chain([row]) {
-        veil.row(config, row);
+        veil.row(config, row, &detail.about);
     }
     veil
 }

@@ -10,16 +10,23 @@ use super::out;
 use crate::config::model::Config;
 use crate::http::oauth::health::{self, Health};
 use crate::queue::filter::Filter;
-use crate::store::view::{Overview, PathRow, Severity, Shadowed};
+use crate::store::view::{NoteFilter, NoteRow, Overview, PathRow, Severity, Shadowed};
 use crate::store::{ReadError, Reader};
 use crate::time::{Timestamp, short};
 use crate::watch::{Trouble, path_state, worker_state, wrong_now};
+
+/// For how long what was noticed is named.
+const LATELY: Duration = Duration::from_secs(86_400);
+/// So many of it are named.
+const MOST_NOTICED: usize = 5;
+/// So many are looked at for those that matter.
+const MOST_LOOKED_AT: usize = 200;
 
 /// Says how things stand: exit code 0 all is well, 1 a warning, 2 critical, 3 it cannot be read.
 ///
 /// With --json one object: severity (ok, warning, critical), wrong (severity, about, words, path, job, runbook), shadowed
 /// (path, count, oldest, newest, would: words and how many), needs (path, count, and of the oldest: system, kind, since,
-/// until), tokens (system, level: ok, warn, bad; is_known, words, valid_until, refresh_known, last_error), and overview:
+/// until), noticed (of the last 24 h, as `midwatch notes` tells them, 5 at most), tokens (system, level: ok, warn, bad; is_known, words, valid_until, refresh_known, last_error), and overview:
 /// at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered,
 /// shadow, live_at, shadow_since, needing, needing_since, pause, breaker, minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
 /// checked, state, address, hook, error), polls (system, kind, mark, run, seen, error), log, foreign_host,
@@ -37,6 +44,7 @@ struct Shown<'a> {
     wrong: &'a [Trouble],
     shadowed: &'a [Recorded],
     needs: &'a [Needing],
+    noticed: &'a [NoteRow],
     tokens: &'a [Health],
     overview: &'a Overview,
 }
@@ -79,6 +87,7 @@ fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
     let tokens = health::all(&config, overview.at);
     let wrong = wrong_now(&overview, &tokens, &config);
     let (shadowed, needs) = (recorded(&reader, &overview)?, needing(&reader, &overview)?);
+    let noticed = noticed(&reader, overview.at)?;
     let worst = wrong.iter().map(|trouble| trouble.severity).max();
     let (severity, code) = match worst {
         Some(Severity::Critical) => ("critical", super::CRITICAL),
@@ -91,6 +100,7 @@ fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
             wrong: &wrong,
             shadowed: &shadowed,
             needs: &needs,
+            noticed: &noticed,
             tokens: &tokens,
             overview: &overview,
         })?;
@@ -99,6 +109,7 @@ fn judge(args: &Args, context: &Context) -> anyhow::Result<u8> {
         let more = [
             modes(&shadowed, &needs, overview.at),
             systems(&overview, &config, &tokens),
+            remarks(&noticed, overview.at),
         ];
         for rows in more.iter().filter(|rows| !rows.is_empty()) {
             let _ = write!(text, "\n\n{}", out::table(rows));
@@ -117,6 +128,30 @@ fn recorded(reader: &Reader, overview: &Overview) -> Result<Vec<Recorded>, ReadE
         })
     };
     shadow.map(recorded).collect()
+}
+
+/// What was noticed about the systems lately and may break something, the last first.
+fn noticed(reader: &Reader, now: Timestamp) -> Result<Vec<NoteRow>, ReadError> {
+    let filter = NoteFilter {
+        since: now - LATELY,
+        ..NoteFilter::default()
+    };
+    let mut rows = reader.notes(&filter, MOST_LOOKED_AT)?;
+    rows.retain(|row| row.kind.severity() >= Severity::Warning);
+    rows.truncate(MOST_NOTICED);
+    Ok(rows)
+}
+
+/// Notes in words.
+fn remarks(noticed: &[NoteRow], now: Timestamp) -> Vec<Vec<String>> {
+    let line = |note: &NoteRow| {
+        vec![
+            note.system.clone(),
+            format!("noticed {} ago", short(now.since(note.last))),
+            note.text.clone(),
+        ]
+    };
+    noticed.iter().map(line).collect()
 }
 
 fn needing(reader: &Reader, overview: &Overview) -> Result<Vec<Needing>, ReadError> {
@@ -270,12 +305,36 @@ fn words(severity: &str, wrong: &[Trouble], overview: &Overview, config: &Config
 mod tests {
     use super::*;
     use crate::http::oauth::health::Level;
-    use crate::store::view::{PollRow, SenderRow};
+    use crate::store::view::{NoteKind, PollRow, SenderRow};
 
     const NOW: Timestamp = Timestamp(1_795_464_000_000);
 
     fn before(seconds: u64) -> Timestamp {
         NOW - Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_noticed_is_named_with_its_system_and_its_age() {
+        let note = NoteRow {
+            path: Some("orders".into()),
+            system: "crm".into(),
+            kind: NoteKind::Sunset,
+            what: "POST".into(),
+            text: "POST ceases to answer on 2027-01-31".into(),
+            first: before(9_000),
+            last: before(120),
+            count: 3,
+            delivery: None,
+        };
+        assert_eq!(
+            remarks(&[note], NOW),
+            [[
+                "crm",
+                "noticed 2m ago",
+                "POST ceases to answer on 2027-01-31"
+            ]]
+        );
+        assert!(remarks(&[], NOW).is_empty());
     }
 
     #[test]

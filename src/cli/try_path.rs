@@ -212,3 +212,45 @@ fn words(event: &Event, trial: &Trial) -> String {
     out.push_str("\n\nnothing was written");
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::trial::{Planned, Raw};
+
+    #[test]
+    fn a_body_of_which_nobody_knows_what_is_sensitive_is_said_to_be_shown_whole() {
+        let event = envelope::from_json_line(
+            r#"{"specversion":"1.0","id":"1","source":"shop","type":"order.created","data":{}}"#,
+        );
+        let event = event.unwrap();
+        let note = "the body is shown whole";
+        for (unmasked, sensitive, body, told) in [
+            (true, false, r#"{"email":"kari@x.example"}"#, true),
+            // Asked for with --sensitive, or nothing to see, or masked.
+            (true, true, r#"{"email":"kari@x.example"}"#, false),
+            (true, false, "", false),
+            (false, false, r#"{"email":"(hidden)"}"#, false),
+        ] {
+            let planned = Planned {
+                what: "send it to crm".into(),
+                request: Some(Raw {
+                    method: "POST".into(),
+                    url: "https://crm.example/orders".into(),
+                    headers: Vec::new(),
+                    body: body.into(),
+                }),
+                unmasked,
+                sensitive,
+                ..Planned::default()
+            };
+            let trial = Trial {
+                plan: vec![planned],
+                ..Trial::default()
+            };
+            let shown = words(&event, &trial);
+            assert_eq!(shown.contains(note), told, "{shown}");
+            assert!(shown.contains(body), "{shown}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::config::model::Config;
 use crate::http::percent;
 use crate::record::json::Node;
+use crate::record::ledger::About;
 use crate::record::map::RecordMap;
 use crate::record::{mask, read};
 use crate::store::view::DeliveryRow;
@@ -48,13 +49,21 @@ impl Veil {
         }
     }
 
-    /// Adds the subject and the order key of a delivery, which are its record's key where its path follows the record.
-    pub fn row(&mut self, config: &Config, row: &DeliveryRow) {
+    /// Adds the subject and the order key of a delivery where they hold a sensitive key of a record that its event is
+    /// about: senders write into a subject what they like. Where no record is known, each of them may be the key.
+    pub fn row(&mut self, config: &Config, row: &DeliveryRow, about: &[About]) {
         let system = config.systems.get(&row.source);
         let carried = system.and_then(|system| read::carried(&system.records, &row.kind));
         let Some(carried) = carried else { return };
-        for key in [&row.subject, &row.order_key].into_iter().flatten() {
-            self.key(config, &carried.kind, key);
+        let keys: Vec<String> = (about.iter())
+            .filter(|about| about.kind == carried.kind)
+            .map(|about| essence(&about.key))
+            .collect();
+        for text in [&row.subject, &row.order_key].into_iter().flatten() {
+            let spoken = essence(text);
+            if keys.is_empty() || keys.iter().any(|key| spoken.contains(&key[..])) {
+                self.key(config, &carried.kind, text);
+            }
         }
     }
 
@@ -104,6 +113,12 @@ impl Veil {
     }
 }
 
+/// What of a text is left however a key in it was trimmed, cased or punctuated by a map.
+fn essence(text: &str) -> String {
+    let kept = text.chars().filter(|char| char.is_alphanumeric());
+    kept.flat_map(char::to_lowercase).collect()
+}
+
 /// The record maps of all systems for one record type: what one calls sensitive does not become public in another.
 pub(super) fn maps_of<'a>(config: &'a Config, kind: &str) -> Vec<&'a RecordMap> {
     let systems = config.systems.values();
@@ -116,6 +131,9 @@ pub(super) fn maps_of<'a>(config: &'a Config, kind: &str) -> Vec<&'a RecordMap> 
 mod tests {
     use super::*;
     use crate::config::{self};
+    use crate::ids::DeliveryId;
+    use crate::queue::model::State;
+    use crate::time::Timestamp;
 
     const CONFIG: &str = r#"
 [systems.shop]
@@ -162,6 +180,48 @@ key = "/number"
         veil.key(&config, "contact", "kari@x.example");
         veil.key(&config, "order", "1042");
         assert_eq!(veil.text("kari@x.example 1042"), "k…@x.example 1042");
+    }
+
+    #[test]
+    fn a_subject_is_masked_where_it_holds_the_key_and_shown_where_it_does_not() {
+        let config = config();
+        let about = |key: &str| About {
+            kind: "contact".into(),
+            key: key.into(),
+        };
+        let kari = [about("kari@x.example")];
+        for (kind, subject, about, masked) in [
+            ("contact.created", "kari@x.example", &kari[..], true),
+            ("contact.created", "Contact KARI@x.example ", &kari, true),
+            ("contact.created", "wp/77", &kari, false),
+            // No record is known: it may be the key.
+            ("contact.created", "wp/77", &[], true),
+            ("order.created", "kari@x.example", &kari, false),
+        ] {
+            let row = DeliveryRow {
+                id: DeliveryId(257),
+                path: "contacts".into(),
+                state: State::Ready,
+                kind: kind.into(),
+                source: "shop".into(),
+                event_id: "e1".into(),
+                subject: Some(subject.into()),
+                order_key: None,
+                generation: 1,
+                charged: 0,
+                attempts: 0,
+                accepted_at: Timestamp(0),
+                due_at: Timestamp(0),
+                changed_at: Timestamp(0),
+                last_class: None,
+                last_status: None,
+                reason: None,
+                fingerprint: None,
+            };
+            let mut veil = Veil::default();
+            veil.row(&config, &row, about);
+            assert_eq!(veil.text(subject) != subject, masked, "{kind} {subject}");
+        }
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn recipe(value: &Value<'_>, public_url: bool) -> Option<(Recipe, HookMapping)> 
         return value.section().and_then(|table| custom(&table, public_url));
     }
     let found = built_in(value)?;
-    if signs_url(&found.0) && !public_url {
+    if signed_url(&found.0).is_some() && !public_url {
         value.error(
             &format!(
                 "the recipe {} signs the URL that the sender calls, which is unknown",
@@ -120,11 +120,11 @@ fn recipe(value: &Value<'_>, public_url: bool) -> Option<(Recipe, HookMapping)> 
     Some(found)
 }
 
-/// The address that the sender calls is part of what it signs.
-fn signs_url(recipe: &Recipe) -> bool {
+/// The placeholder by which the address that the sender calls is part of what it signs, if it is.
+fn signed_url(recipe: &Recipe) -> Option<&'static str> {
     ["{url}", "{hubspot_url}"]
-        .iter()
-        .any(|placeholder| recipe.base.contains(placeholder))
+        .into_iter()
+        .find(|placeholder| recipe.base.contains(placeholder))
 }
 
 fn built_in(value: &Value<'_>) -> Option<(Recipe, HookMapping)> {
@@ -339,9 +339,9 @@ fn check_base(
             "add `id_header`",
         );
     }
-    if signs_url(recipe) && !public_url {
+    if let (Some(placeholder), false) = (signed_url(recipe), public_url) {
         error(
-            "{url} is signed, but the URL that the sender calls is unknown",
+            &format!("{placeholder} is signed, but the URL that the sender calls is unknown"),
             "set site.public_url",
         );
     }

@@ -24,6 +24,8 @@ pub mod worker;
 #[cfg(test)]
 mod held_tests;
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod tests;
 
 pub use actions::{Actions, Place, adoption_progress, places};

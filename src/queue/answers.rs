@@ -3,7 +3,7 @@
 //! to what is new. The dispatcher holds it in memory, asks it after each good answer, and has what it says stored.
 //!
 //! It never looks at a value but a version, a date and a link; it never fails an attempt, and while nothing changes it looks
-//! at every tenth body only.
+//! every tenth body only. Of an event it hears the version in which its source speaks, and nothing else.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -36,6 +36,9 @@ const AGAIN: Duration = Duration::from_secs(86_400);
 const LONGEST: usize = 200;
 /// Longer keys of objects are values.
 const LONGEST_KEY: usize = 64;
+
+/// The step under which the version in which a path's source speaks is remembered.
+pub const EVENTS: &str = "events";
 
 /// JSON types as bits, in the order of [`WORDS`].
 type Kinds = u8;
@@ -165,6 +168,25 @@ pub fn read(reply: &Reply, whole: bool) -> Seen {
         fields
     });
     seen
+}
+
+/// What an event's data say of the version of its source's API (`api_version`, as Stripe's do), if they do.
+pub fn of_event(data: &[u8]) -> Option<Seen> {
+    const NAME: &[u8] = b"\"api_version\"";
+    #[derive(serde::Deserialize)]
+    struct Named {
+        api_version: String,
+    }
+    // Most sources name none: they are not read for it.
+    if data.len() > LARGEST || !data.windows(NAME.len()).any(|part| part == NAME) {
+        return None;
+    }
+    let version = serde_json::from_slice::<Named>(data).ok()?.api_version;
+    let cut = version[..version.floor_char_boundary(LONGEST)].to_owned();
+    (!cut.is_empty()).then(|| Seen {
+        said: vec![(Saying::Version, cut)],
+        ..Seen::default()
+    })
 }
 
 /// The fields of a value: JSON pointers, with `*` for the items of an array and for keys that are values themselves.
@@ -464,7 +486,11 @@ fn said(
     let (kind, mut text) = match what {
         Saying::Version => (
             NoteKind::ApiVersion,
-            format!("answers to {name} are of version {value} of the API: it was {before}"),
+            if name == EVENTS {
+                format!("events are of version {value} of the API: they were of {before}")
+            } else {
+                format!("answers to {name} are of version {value} of the API: it was {before}")
+            },
         ),
         Saying::Deprecation => {
             let text = match deprecated(value) {

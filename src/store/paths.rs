@@ -56,6 +56,11 @@ pub(super) fn configure(
             })?;
         }
     }
+    // What the answers on a path looked like is of no use without it, and may be years old when it returns.
+    work.connection.execute(
+        "DELETE FROM shape WHERE path IN (SELECT id FROM path WHERE removed)",
+        [],
+    )?;
     let mut numbers = Vec::with_capacity(paths.len());
     for (name, shadow) in paths {
         let known = before
@@ -341,4 +346,74 @@ pub(super) fn served(connection: &rusqlite::Connection) -> rusqlite::Result<bool
         })
         .optional()?
         .is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::queue::model::{Class, Next};
+    use crate::store::tests::{Bed, configure, line};
+    use crate::store::view::{Pause, ShapeRow};
+
+    #[tokio::test]
+    async fn what_credentials_had_shut_out_is_due_when_the_pause_ends_and_the_rest_keeps_its_time()
+    {
+        for (class, at_once) in [
+            (Class::Auth, true),
+            (Class::Gone, true),
+            (Class::Transient, false),
+            (Class::Throttled, false),
+        ] {
+            let bed = Bed::new().await;
+            bed.accept("e1", None).await;
+            let claim = bed.claim(1).await.remove(0);
+            let later = bed.clock.now() + Duration::from_secs(3600);
+            bed.settle(&claim, class, Next::Retry { due: later }).await;
+            let due = || {
+                let reader = bed.store.reader().unwrap();
+                let detail = reader.delivery(claim.delivery).unwrap().unwrap();
+                detail.row.due_at
+            };
+            let pause = Pause {
+                by_person: true,
+                by: "anna".into(),
+                reason: "deploy".into(),
+                since: bed.clock.now(),
+            };
+            bed.store
+                .set_pause(bed.path, Some(pause), line())
+                .await
+                .unwrap();
+            assert_eq!(due(), later, "{class:?}: a pause changes no time");
+            bed.store.set_pause(bed.path, None, line()).await.unwrap();
+            let expected = if at_once { bed.clock.now() } else { later };
+            assert_eq!(due(), expected, "{class:?}");
+            assert_eq!(bed.claim(1).await.len(), usize::from(at_once), "{class:?}");
+            bed.audit();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_answers_on_a_removed_path_looked_like_is_forgotten() {
+        let bed = Bed::new().await;
+        let both = configure(&bed.store, &["p", "q"]).await;
+        for (_, path) in &both {
+            let row = ShapeRow {
+                pointer: "/id".into(),
+                kind: "string".into(),
+                seen: 7,
+                total: 7,
+            };
+            bed.store
+                .keep_shape(*path, "POST".into(), vec![row])
+                .await
+                .unwrap();
+        }
+        assert_eq!(bed.store.shapes().await.unwrap().len(), 2);
+        configure(&bed.store, &["q"]).await;
+        let left = bed.store.shapes().await.unwrap();
+        let left: Vec<_> = left.iter().map(|(path, ..)| *path).collect();
+        assert_eq!(left, [both[1].1]);
+    }
 }

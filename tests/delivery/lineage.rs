@@ -1,6 +1,7 @@
 //! What goes out with a request, what comes back of it, and what is noticed in the answers.
 
 use midwatch::ids::EventId;
+use midwatch::queue::model::State;
 use midwatch::store::Receipt;
 use midwatch::store::view::{NoteFilter, NoteKind};
 use midwatch::time::Clock;
@@ -150,4 +151,47 @@ async fn a_receiver_that_drops_a_field_is_noticed_across_a_restart_too() {
     }
     let line = "crm: answers to POST lack /state: all of 20 before had it";
     assert!(bed.log().iter().any(|text| text == line), "{:?}", bed.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_speaks_another_version_of_its_api_is_noticed_once() {
+    let receiver = Receiver::start(|_| Answer::ok()).await;
+    let bed = Bed::start(one_path(receiver.address, "")).await;
+    let mut last = None;
+    for (n, version) in ["2026-01-01", "2026-01-01", "2026-09-01", "2026-09-01"]
+        .iter()
+        .enumerate()
+    {
+        let data = format!(r#"{{"id":"evt_{n}","api_version":"{version}"}}"#);
+        let id = bed.accept(&format!("r{n}"), &data).await;
+        // One after the other: what is said of a change does not depend on which is sent first.
+        bed.until("delivered", || bed.state(id) == State::Delivered)
+            .await;
+        if n == 2 {
+            last = Some(id);
+        }
+    }
+    let notes = || {
+        let reader = bed.store.reader().expect("reader");
+        reader.notes(&NoteFilter::default(), 10).expect("read")
+    };
+    bed.until("the note", || !notes().is_empty()).await;
+    let notes = notes();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(
+        (notes[0].kind, &notes[0].text[..], notes[0].count),
+        (
+            NoteKind::ApiVersion,
+            "events are of version 2026-09-01 of the API: they were of 2026-01-01",
+            1
+        )
+    );
+    assert_eq!(
+        (
+            notes[0].path.as_deref(),
+            &notes[0].system[..],
+            notes[0].delivery
+        ),
+        (None, "shop", last)
+    );
 }

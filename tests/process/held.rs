@@ -227,6 +227,18 @@ fn what_is_discarded_is_never_delivered_and_says_who_gave_it_up() {
         let complaint = place.refused(&command);
         assert!(complaint.contains(words), "{arguments:?}: {complaint}");
     }
+    for (of, words) in [
+        (["--system", "cmr"], "no system called cmr"),
+        (["--path", "cmr\u{1b}[2J"], "no path called cmr\\x1b[2J"),
+    ] {
+        let complaint = place.refused(&[&["notes"], &of[..]].concat());
+        assert!(complaint.contains(words), "{of:?}: {complaint}");
+    }
+    assert!(
+        place
+            .ok(&["notes", "--system", "crm"])
+            .contains("nothing was noticed")
+    );
     // The contract goes: the one that is left is nobody's fault any more.
     place.edit("[contracts.\"order.created\"]\nversions = [\"1\"]", "");
     let said = place.ok(&["held", "release", "1", "2", "2", "--yes"]);

@@ -163,6 +163,39 @@ fn while_nothing_changes_every_tenth_is_looked_at() {
 }
 
 #[test]
+fn events_tell_the_version_in_which_their_source_speaks() {
+    let mut answers = Answers::default();
+    let long = "9".repeat(LONGEST + 1);
+    for (data, news) in [
+        (
+            r#"{"id":"evt_1","api_version":"2026-01-01"}"#.to_owned(),
+            None,
+        ),
+        (
+            r#"{"id":"evt_2","api_version":"2026-01-01"}"#.to_owned(),
+            None,
+        ),
+        // Somewhere else, none, and no text at all: nothing is said.
+        (r#"{"object":{"api_version":"x"}}"#.to_owned(), None),
+        (r#"{"api_version":null}"#.to_owned(), None),
+        (r#"{"api_version":"""#.to_owned(), None),
+        (
+            r#"{"api_version":"2026-09-01","id":"evt_3"}"#.to_owned(),
+            Some("events are of version 2026-09-01 of the API: they were of 2026-01-01"),
+        ),
+        (r#"{"api_version":"2026-09-01"}"#.to_owned(), None),
+    ] {
+        let told = of_event(data.as_bytes()).map(|seen| answers.take(PATH, EVENTS, seen, NOW).0);
+        let told = told.unwrap_or_default().pop();
+        let told = told.map(|news| (news.kind, news.text));
+        let expected = news.map(|text| (NoteKind::ApiVersion, text.to_owned()));
+        assert_eq!(told, expected, "{data}");
+    }
+    let cut = of_event(format!(r#"{{"api_version":"{long}"}}"#).as_bytes()).unwrap();
+    assert_eq!(cut.said[0].1.len(), LONGEST);
+}
+
+#[test]
 fn versions_deprecations_and_sunsets_are_told_when_they_are_new() {
     use NoteKind::{ApiVersion, Deprecation, Sunset};
     let mut answers = Answers::default();

@@ -167,6 +167,7 @@ pub(super) async fn run(
     let path = &plan.path;
     let started_at = shared.clock.now();
     let start = Instant::now();
+    shared.observer.hear(&plan, &claimed, started_at);
     let over = |judged: Judged, target: (String, String), key: String, answer: Answer| Ended {
         started_at,
         ended_at: shared.clock.now(),

@@ -12,6 +12,7 @@ use crate::http::Reply;
 use crate::ids::DeliveryId;
 use crate::ids::PathId;
 use crate::queue::answers::{self, Answers};
+use crate::queue::model::Claimed;
 use crate::store::Note;
 use crate::store::view::ShapeRow;
 use crate::time::Timestamp;
@@ -41,6 +42,34 @@ impl Observer {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, step, rows) in answers.unstored() {
             let _ = self.errands.send(Errand::Shape(path, step, rows));
+        }
+    }
+
+    /// Hears in which version the source of an event speaks, at the first attempt of each delivery: what is tried again
+    /// or replayed is older than what was heard meanwhile.
+    pub(super) fn hear(&self, plan: &Plan, claimed: &Claimed, now: Timestamp) {
+        if plan.path.lane != Lane::Work || claimed.last_class.is_some() {
+            return;
+        }
+        let Some(seen) = answers::of_event(&claimed.event.data) else {
+            return;
+        };
+        let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (news, rows) = known.take(plan.id, answers::EVENTS, seen, now);
+        if let Some(rows) = rows {
+            let step = answers::EVENTS.to_owned();
+            let _ = (self.errands).send(Errand::Shape(plan.id, step, rows));
+        }
+        for news in news {
+            let note = Note {
+                path: None,
+                system: plan.path.from.clone(),
+                kind: news.kind,
+                what: news.what,
+                text: news.text,
+                delivery: Some(claimed.delivery),
+            };
+            let _ = self.errands.send(Errand::Note(note));
         }
     }
 

@@ -9,6 +9,7 @@
 //! policy `LENIENT` (pull requests 3930 and 4292 of confluentinc/schema-registry).
 
 mod arrays;
+mod ask;
 mod changes;
 mod combine;
 mod example;

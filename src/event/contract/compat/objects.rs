@@ -24,7 +24,7 @@ impl<'a> Walk<'a> {
     pub(super) fn objects(&mut self, writer: &All, facts: &Facts, reader: NodeId) -> bool {
         let written = self.all_properties(facts);
         let required = self.required(facts);
-        let mut yes = self.must_be_there(writer, facts, reader, &written, &required);
+        let mut yes = self.must_be_there(writer, reader, &written, &required);
         let most = self.most_properties(&written);
         let counts = (required.len() as u64, most);
         yes &= self.counts(writer, facts, reader, &PROPERTIES, counts);
@@ -81,7 +81,6 @@ impl<'a> Walk<'a> {
     fn must_be_there(
         &mut self,
         writer: &All,
-        _facts: &Facts,
         reader: NodeId,
         written: &[Rc<Properties<'a>>],
         required: &BTreeSet<&'a str>,

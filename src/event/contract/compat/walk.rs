@@ -4,12 +4,13 @@
 //! further inside a value may be taken for granted (a value is finite: induction over its depth); one that is met again
 //! at the same value may not. Depth and work are bounded; either bound ends in `UNDECIDED`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use jsonschema::{Draft, Validator};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::ask::is_assertion;
 use super::facts::{All, Facts};
 use super::findings::Rule;
 use super::model::Properties;
@@ -60,9 +61,6 @@ const DEEPEST: usize = 80;
 /// At most so many findings are kept of one comparison.
 const MOST_FINDINGS: usize = 400;
 
-/// At most so many subschemas are compiled on their own.
-const MOST_COMPILED: usize = 120;
-
 /// One comparison of a writer with a reader.
 pub(super) struct Walk<'a> {
     pub(super) docs: Documents<'a>,
@@ -79,10 +77,10 @@ pub(super) struct Walk<'a> {
     /// The outermost open pair that an answer leaned on.
     leaned: usize,
     decided: HashMap<(All, NodeId), Outcome<'a>>,
-    equal: HashMap<(NodeId, NodeId), bool>,
-    patterns: HashMap<String, Option<Validator>>,
-    compiled: HashMap<NodeId, Option<Rc<Validator>>>,
-    registries: BTreeMap<u8, Option<jsonschema::Registry<'static>>>,
+    pub(super) equal: HashMap<(NodeId, NodeId), bool>,
+    pub(super) patterns: HashMap<String, Option<Validator>>,
+    pub(super) compiled: HashMap<NodeId, Option<Rc<Validator>>>,
+    pub(super) registries: BTreeMap<u8, Option<jsonschema::Registry<'static>>>,
 }
 
 impl<'a> Walk<'a> {
@@ -480,103 +478,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether all parts accept a value; `None` where that cannot be told.
-    pub(super) fn accepted(&mut self, all: &All, value: &Value) -> Option<bool> {
-        if !all.types.meets(Types::of_value(value)) {
-            return Some(false);
-        }
-        for node in &all.nodes {
-            if !self.compile(*node)?.is_valid(value) {
-                return Some(false);
-            }
-        }
-        Some(true)
-    }
-
-    /// The validator of one subschema; `None` where it cannot be had.
-    pub(super) fn compile(&mut self, node: NodeId) -> Option<Rc<Validator>> {
-        if let Some(known) = self.compiled.get(&node) {
-            return known.clone();
-        }
-        if self.compiled.len() >= MOST_COMPILED {
-            return None;
-        }
-        let side = self.docs.side(node);
-        let root = self.docs.root(side);
-        let json = self.docs.json(root);
-        let registry = (self.registries.entry(side as u8)).or_insert_with(|| {
-            let resource = jsonschema::Resource::from_contents(json.clone());
-            let registry = jsonschema::Registry::new().add("urn:midwatch:contract", resource);
-            registry.ok()?.prepare().ok()
-        });
-        let validator = registry.as_ref().and_then(|registry| {
-            let reference = format!("urn:midwatch:contract#{}", escaped(self.docs.pointer(node)));
-            let options = jsonschema::options().offline().with_registry(registry);
-            options.build(&json!({"$ref": reference})).ok()
-        });
-        let validator = validator.map(Rc::new);
-        self.compiled.insert(node, validator.clone());
-        validator
-    }
-
-    /// Whether a name fits a pattern, as the validator reads patterns. One that it cannot read fits everything.
-    pub(super) fn matches(&mut self, pattern: &str, name: &str) -> bool {
-        if !self.patterns.contains_key(pattern) {
-            let validator = jsonschema::options()
-                .build(&json!({"pattern": pattern}))
-                .ok();
-            self.patterns.insert(pattern.to_owned(), validator);
-        }
-        match self.patterns.get(pattern) {
-            Some(Some(validator)) => validator.is_valid(&Value::String(name.to_owned())),
-            _ => true,
-        }
-    }
-
-    /// Whether a subschema accepts everything, plainly.
-    pub(super) fn is_trivial(&self, node: NodeId) -> bool {
-        match self.docs.json(node) {
-            Value::Bool(accepts) => *accepts,
-            Value::Object(object) => !object.keys().any(|key| is_assertion(key)),
-            _ => true,
-        }
-    }
-
-    /// Whether two subschemas are the same text, and what they refer to as well.
-    pub(super) fn equal(&mut self, one: NodeId, other: NodeId) -> bool {
-        if self.docs.side(one) == self.docs.side(other) {
-            return one == other;
-        }
-        if let Some(known) = self.equal.get(&(one, other)) {
-            return *known;
-        }
-        let mut seen = BTreeSet::new();
-        let mut todo = vec![(one, other)];
-        let mut yes = self.docs.draft(one) == self.docs.draft(other);
-        while yes && let Some(pair) = todo.pop() {
-            if !seen.insert(pair) {
-                continue;
-            }
-            let (left, right) = (self.docs.json(pair.0), self.docs.json(pair.1));
-            if left != right {
-                yes = false;
-                break;
-            }
-            let Some(references) = references(left) else {
-                yes = false;
-                break;
-            };
-            for to in references {
-                match (self.docs.target(pair.0, to), self.docs.target(pair.1, to)) {
-                    (Ok(left), Ok(right)) => todo.push((left, right)),
-                    _ => yes = false,
-                }
-            }
-        }
-        self.equal.insert((one, other), yes);
-        yes
-    }
-
     /// Where the writer says something: the part that a finding points at.
     pub(super) fn part_with(&self, writer: &All, facts: &Facts, key: &str) -> Option<NodeId> {
         let has = |node: &NodeId| self.docs.keyword(*node, key).is_some();
@@ -652,90 +553,6 @@ impl<'a> Walk<'a> {
         let words = format!("cannot decide: {why}");
         self.report(Rule::Undecided, writer, reader, "", words)
     }
-}
-
-/// The keywords that say something of values. Others are notes.
-pub(super) fn is_assertion(key: &str) -> bool {
-    const KEYS: &[&str] = &[
-        "$ref",
-        "$dynamicRef",
-        "$recursiveRef",
-        "type",
-        "enum",
-        "const",
-        "multipleOf",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-        "maxLength",
-        "minLength",
-        "pattern",
-        "format",
-        "contentEncoding",
-        "contentMediaType",
-        "items",
-        "prefixItems",
-        "additionalItems",
-        "unevaluatedItems",
-        "maxItems",
-        "minItems",
-        "uniqueItems",
-        "contains",
-        "maxContains",
-        "minContains",
-        "maxProperties",
-        "minProperties",
-        "required",
-        "properties",
-        "patternProperties",
-        "additionalProperties",
-        "unevaluatedProperties",
-        "propertyNames",
-        "dependentRequired",
-        "dependentSchemas",
-        "dependencies",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "if",
-    ];
-    KEYS.contains(&key)
-}
-
-/// All references in a text; `None` if one has no fixed target.
-fn references(json: &Value) -> Option<Vec<&str>> {
-    let mut found = Vec::new();
-    let mut todo = vec![json];
-    while let Some(value) = todo.pop() {
-        match value {
-            Value::Object(object) => {
-                if object.contains_key("$dynamicRef") || object.contains_key("$recursiveRef") {
-                    return None;
-                }
-                found.extend(object.get("$ref").and_then(Value::as_str));
-                todo.extend(object.values());
-            }
-            Value::Array(list) => todo.extend(list),
-            _ => {}
-        }
-    }
-    Some(found)
-}
-
-/// A pointer as a URI's fragment (RFC 6901, section 6).
-fn escaped(pointer: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(pointer.len());
-    for byte in pointer.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 /// A quoted value in words: not longer than a line can bear.
