@@ -1318,6 +1318,77 @@ fn who_owns_a_field_and_why_it_holds_what_it_holds_is_told() {
 }
 
 #[test]
+fn a_conflict_is_listed_shown_and_decided_once() {
+    use midwatch::record::ledger::{About, Dispute, Learned};
+    use midwatch::record::value::Value as Told;
+    let place = two_shops(1);
+    place.ok(&["pause", "orders"]);
+    let dispute = |field: &str, ours: &str, theirs: &str| Dispute {
+        field: field.to_owned(),
+        source: "shop".to_owned(),
+        sensitive: field == "email",
+        ours: (Told::Text(ours.to_owned()), None),
+        theirs: Some((Told::Text(theirs.to_owned()), None)),
+        base: None,
+        reason: "both changed it".to_owned(),
+    };
+    let learned = Learned {
+        system: "crm".to_owned(),
+        about: About {
+            kind: "order".to_owned(),
+            key: "1".to_owned(),
+        },
+        disputes: vec![
+            dispute("total", "1.50", "9.00"),
+            dispute("email", "new@secret.example", "old@secret.example"),
+        ],
+        ..Learned::default()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let options = midwatch::store::Options {
+            clock: midwatch::time::Clock::System,
+            disk_reserve: 0,
+            dedupe: DEADLINE,
+        };
+        let file = place.folder.path().join("midwatch.db");
+        let store = midwatch::store::Store::open(&file, options).unwrap();
+        store.learn(learned).await.unwrap();
+        store.close().await;
+    });
+    let listed = place.ok(&["review"]) + &place.ok(&["review", "list", "--json"]);
+    assert!(
+        listed.contains("shop: \"1.50\"") && listed.contains("both changed it"),
+        "{listed}"
+    );
+    assert!(!listed.contains("secret.example"), "{listed}");
+    let shown: Value = serde_json::from_str(&place.ok(&["review", "show", "1", "--json"])).unwrap();
+    assert_eq!(
+        (&shown["field"], &shown["decided"]),
+        (&"total".into(), &Value::Null)
+    );
+    let complaint = place.refused(&["review", "decide", "1", "--value", "soon", "--yes"]);
+    assert!(complaint.contains("total"), "{complaint}");
+    let seen = place.ok(&["review", "decide", "2", "ours", "--dry-run"]);
+    assert!(
+        seen.contains("it is written to crm") && !seen.contains("secret.example"),
+        "{seen}"
+    );
+    let done = place.ok(&["review", "decide", "1", "theirs", "--yes"]);
+    assert!(done.contains("crm's value stands"), "{done}");
+    let complaint = place.refused(&["review", "decide", "1", "ours", "--yes"]);
+    assert!(
+        complaint.contains("was decided already by anna"),
+        "{complaint}"
+    );
+    let listed = place.ok(&["review", "--all"]);
+    assert!(
+        listed.contains("anna (uid") && listed.contains("took crm's"),
+        "{listed}"
+    );
+}
+
+#[test]
 fn a_path_that_was_taken_out_of_the_configuration_is_said_to_be_gone() {
     let place = Place::new();
     place.ok(&["pause", "crm"]);

@@ -44,6 +44,7 @@ mod reconcile;
 mod reload;
 mod replay;
 mod resume;
+mod review;
 mod runbook;
 mod secret;
 mod select;
@@ -135,6 +136,7 @@ enum Command {
     Show(show::Args),
     Status(status::Args),
     Held(held::Args),
+    Review(review::Args),
     Replay(replay::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
@@ -216,6 +218,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Show(args)) => show::run(&args, context),
         Some(Command::Status(args)) => Ok(status::run(&args, context)),
         Some(Command::Held(args)) => held::run(args, context).await,
+        Some(Command::Review(args)) => review::run(args, context).await,
         Some(Command::Replay(args)) => replay::run(args, context).await,
         Some(Command::Cancel(args)) => cancel::run(args, context).await,
         Some(Command::Pause(args)) => pause::run(args, context).await,

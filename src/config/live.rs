@@ -15,7 +15,7 @@ pub struct Runtime {
     pub config: Arc<Config>,
     /// Number by name.
     ids: HashMap<String, PathId>,
-    /// Index into `config.paths` by number.
+    /// Index into `config.paths`, then `config.repairs`, by number.
     index: HashMap<PathId, usize>,
 }
 
@@ -27,8 +27,7 @@ impl Runtime {
     pub fn new(config: Arc<Config>, numbers: Vec<(String, PathId)>) -> Self {
         let ids: HashMap<String, PathId> = numbers.into_iter().collect();
         let index = config
-            .paths
-            .iter()
+            .all_paths()
             .enumerate()
             .filter_map(|(index, path)| ids.get(&path.name).map(|id| (*id, index)))
             .collect();
@@ -42,6 +41,9 @@ impl Runtime {
 
     /// The configured path of a number; none if it was removed.
     pub fn path(&self, id: PathId) -> Option<&Path> {
-        self.index.get(&id).map(|index| &self.config.paths[*index])
+        let (index, paths) = (*self.index.get(&id)?, &self.config.paths);
+        paths
+            .get(index)
+            .or_else(|| self.config.repairs.get(index - paths.len()))
     }
 }

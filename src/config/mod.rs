@@ -27,6 +27,7 @@ mod reader;
 pub mod recipes;
 mod reconcile;
 mod records;
+mod repair;
 pub mod report;
 pub mod secret;
 mod sections;

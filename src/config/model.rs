@@ -36,6 +36,9 @@ pub struct Config {
     pub systems: BTreeMap<String, System>,
     /// `[paths.NAME]`, in file order, plus one internal path for each channel (`lane == Lane::Page`), last.
     pub paths: Vec<Path>,
+    /// The internal paths of repairs (`lane == Lane::Repair`), by system and record type: nobody's to list, as long as they
+    /// carry nothing.
+    pub repairs: Vec<Path>,
     /// `[channels.KIND.NAME]`, keyed `kind:name`.
     pub channels: BTreeMap<String, Channel>,
     /// `[reconcile.NAME]`.
@@ -47,9 +50,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The path called `name`.
+    /// The path called `name`, also an internal one.
     pub fn path(&self, name: &str) -> Option<&Path> {
-        self.paths.iter().find(|path| path.name == name)
+        self.all_paths().find(|path| path.name == name)
+    }
+
+    /// All that deliver: `paths`, then `repairs`.
+    pub fn all_paths(&self) -> impl Iterator<Item = &Path> {
+        self.paths.iter().chain(&self.repairs)
     }
 }
 
@@ -448,12 +456,20 @@ pub enum Lane {
     Work,
     /// Pages and escalations: slots of their own, so that they pass when work is stuck.
     Page,
+    /// What a person decided, on its way to a system: in the slots of work, but no path's events.
+    Repair,
 }
+
+/// The source of internal events, where internal paths begin.
+pub const INTERNAL: &str = "midwatch";
+
+/// How the names of repair paths begin; no configured name has a slash.
+pub const REPAIR: &str = "repair/";
 
 /// `[paths.NAME]`: one integration path.
 #[derive(Debug, Clone)]
 pub struct Path {
-    /// Its name. Internal page paths are called `page/KIND:NAME`.
+    /// Its name. Internal paths are called `page/KIND:NAME` and `repair/SYSTEM.TYPE`.
     pub name: String,
     /// The source system.
     pub from: String,
@@ -507,6 +523,13 @@ pub struct Path {
     pub reads: Vec<String>,
     /// What it carries may be lost without harm (a chat message), so that a `webhook` pattern fits whatever it carries.
     pub tolerates_loss: bool,
+}
+
+impl Path {
+    /// What the repair path of a record type in a system is called.
+    pub fn repair(system: &str, kind: &str) -> String {
+        format!("{REPAIR}{system}.{kind}")
+    }
 }
 
 /// Whether a path sends.

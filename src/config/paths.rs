@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::contracts::Contracts;
 use super::mapping;
-use super::model::{Auth, BreakerPolicy, Channel, Lane, Mode, Path, RequestTemplate, Sync, System};
+use super::model::{
+    Auth, BreakerPolicy, Channel, INTERNAL, Lane, Mode, Path, RequestTemplate, Sync, System,
+};
 use super::needs::{self, Need};
 use super::reader::{Section, Value, quoted};
 use super::sections::Named;
@@ -30,7 +32,7 @@ pub(super) struct Surroundings<'s> {
 }
 
 /// Standard Webhooks, "Deliverability and reliability": the recommended retry schedule.
-const QUEUE: [Duration; 10] = [
+pub(super) const QUEUE: [Duration; 10] = [
     Duration::ZERO,
     Duration::from_secs(5),
     Duration::from_secs(5 * 60),
@@ -71,7 +73,7 @@ const PAGE: [Duration; 14] = [
 /// Half of at least ten attempts within two minutes: a real outage shows within seconds, and a handful of failures on a
 /// quiet path does not stop it. Five distinct records refused in a row with no success between look like a bad deploy,
 /// not like five bad records. Half a minute is long enough for a restart and short enough to go unnoticed.
-const BREAKER: BreakerPolicy = BreakerPolicy {
+pub(super) const BREAKER: BreakerPolicy = BreakerPolicy {
     rate: 0.5,
     min: 10,
     window: Duration::from_secs(120),
@@ -156,8 +158,19 @@ pub(super) fn paths(
 pub(super) fn page_path(channel: &str) -> Path {
     Path {
         name: format!("page/{channel}"),
-        from: "midwatch".to_owned(),
-        to: channel.to_owned(),
+        lane: Lane::Page,
+        schedule: PAGE.to_vec(),
+        timeout: Duration::from_secs(10),
+        ..internal(channel)
+    }
+}
+
+/// What all internal paths have in common; it begins at midwatch, and takes no events of its own accord.
+pub(super) fn internal(to: &str) -> Path {
+    Path {
+        name: String::new(),
+        from: INTERNAL.to_owned(),
+        to: to.to_owned(),
         events: Vec::new(),
         when: None,
         sync: Sync::Queue,
@@ -174,9 +187,9 @@ pub(super) fn page_path(channel: &str) -> Path {
             body: None,
             key_header: KEY_HEADER.to_owned(),
         },
-        schedule: PAGE.to_vec(),
+        schedule: Vec::new(),
         jitter: 0.2,
-        timeout: Duration::from_secs(10),
+        timeout: Duration::ZERO,
         concurrency: 2,
         retry_after_cap: Duration::from_secs(300),
         breaker: NEVER,

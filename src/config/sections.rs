@@ -14,7 +14,7 @@ use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
 use super::uses::Brought;
 use super::values::DAY;
-use super::{channels, contracts, entities, owners, paths, reconcile, systems};
+use super::{channels, contracts, entities, owners, paths, reconcile, repair, systems};
 use crate::time::short;
 
 /// Keys of the root that a later version brings.
@@ -137,6 +137,7 @@ pub(super) fn config<'a>(
         ingest,
         limits,
         retention,
+        repairs: repair::paths(&systems.good),
         systems: systems.good,
         paths,
         channels: channels.good,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hidden::Hidden;
-use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId};
+use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId, ReviewId};
 use crate::queue::filter::Filter;
 use crate::time::Timestamp;
 
@@ -130,10 +130,29 @@ pub enum Action {
         /// Why.
         reason: String,
     },
+    /// Decide which value of a field stands that two systems disagree about, and have it carried.
+    Decide {
+        /// Which.
+        review: ReviewId,
+        /// Whose value.
+        side: Stands,
+    },
     /// Accept that this host now works the database.
     AdoptHost,
     /// Finish what is under way and stop.
     Drain,
+}
+
+/// Which of two values stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stands {
+    /// The one that the source says: it is carried to the receiver.
+    Ours,
+    /// The one that the receiver holds: it is carried to the source, where that can be written.
+    Theirs,
+    /// Another one, as the field's type reads it: it is carried to both.
+    Value(Hidden),
 }
 
 /// Which held or unrouted events an action concerns.

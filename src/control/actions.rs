@@ -36,6 +36,7 @@ mod held;
 mod mapped;
 mod preview;
 mod probe;
+mod review;
 mod secret;
 mod set;
 
@@ -421,6 +422,10 @@ impl Actions {
             }
             Action::DiscardHeld { scope, reason } => {
                 let done = self.discard_held(scope, &reason, high_water, expected, &actor);
+                Ok((done.await?, None))
+            }
+            Action::Decide { review, side } => {
+                let done = self.decide(&id, review, &side, high_water, &actor);
                 Ok((done.await?, None))
             }
             Action::AdoptHost => {

@@ -61,6 +61,7 @@ pub fn config() -> Config {
         systems: BTreeMap::new(),
         paths: Vec::new(),
         channels: BTreeMap::new(),
+        repairs: Vec::new(),
         reconcile: Vec::new(),
         contracts: std::collections::BTreeMap::new(),
         entities: std::collections::BTreeMap::new(),

@@ -3,11 +3,12 @@
 //! replays and `try`.
 
 pub mod owned;
+pub mod repair;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::model::{Config, Mapping, Path, System, Trust, Write};
+use crate::config::model::{Config, Lane, Mapping, Path, System, Trust, Write};
 use crate::event::Event;
 use crate::event::expr::Engine;
 use crate::record::json::Node;
@@ -38,6 +39,8 @@ pub struct Ends {
     pub versioned: bool,
     /// Who may write which field of the type that is written, where that is declared.
     pub entity: Option<Arc<Entity>>,
+    /// A person decided what it carries: no rule of the entity holds it back.
+    pub repairs: bool,
 }
 
 /// One record to be carried over.
@@ -55,18 +58,34 @@ impl Ends {
     /// The ends of `path`; none if it has no mapping, or the configuration lacks one of its record maps.
     pub fn of(config: &Config, path: &Path) -> Option<Self> {
         let mapping = path.mapping.clone()?;
-        let from = config.systems.get(&path.from)?;
         let to = config.systems.get(&path.to)?;
+        let target = Arc::clone(to.records.get(&mapping.target)?);
+        let entity = config.entities.get(&mapping.target).map(Arc::clone);
+        if path.lane == Lane::Repair {
+            return Some(Self {
+                from: BTreeMap::new(),
+                to: to.records.clone(),
+                target,
+                trust: Trust::Event,
+                live_from: None,
+                versioned: false,
+                entity,
+                mapping,
+                repairs: true,
+            });
+        }
+        let from = config.systems.get(&path.from)?;
         from.records.get(&mapping.source)?;
         Some(Self {
             from: from.records.clone(),
             to: to.records.clone(),
-            target: Arc::clone(to.records.get(&mapping.target)?),
+            target,
             trust: from.trust,
             live_from: config.site.live_from,
             versioned: mapping.source == mapping.target && one_writer(config, path, &mapping),
-            entity: config.entities.get(&mapping.target).map(Arc::clone),
+            entity,
             mapping,
+            repairs: false,
         })
     }
 
@@ -75,6 +94,11 @@ impl Ends {
     /// # Errors
     /// When the event cannot be read as its record map says, or a record cannot be translated.
     pub fn carried(&self, event: &Event, engine: &Engine) -> Result<Vec<Carried>, RecordError> {
+        if self.repairs {
+            let repair = repair::Repair::of(event);
+            let carried = repair.map(|repair| repair.carried(&self.target));
+            return carried.into_iter().collect();
+        }
         let sources = read::from_event(&self.from, &self.mapping.source, event, engine)?;
         let Some(from) = self.from.get(&self.mapping.source) else {
             return Ok(Vec::new());

@@ -54,7 +54,7 @@ pub fn render(
     };
     let url = match path.lane {
         Lane::Page => path.to.clone(),
-        Lane::Work => address(base, &template.url, scope.as_ref(), engine)
+        Lane::Work | Lane::Repair => address(base, &template.url, scope.as_ref(), engine)
             .map_err(|error| match error {
                 AddressError::NoBase => RenderError::NoBase(path.to.clone()),
                 error => RenderError::Address(error),

@@ -170,7 +170,7 @@ fn by_record(path: &Path) -> bool {
 }
 
 /// A business key that is too long to be indexed is as good in a hash: it only has to be the same.
-fn indexable(key: String) -> String {
+pub fn indexable(key: String) -> String {
     if key.len() <= MAX_ORDER_KEY {
         return key;
     }

@@ -8,7 +8,7 @@ use super::json::Node;
 use super::map::{Field, Layout, Part, RecordMap, Source};
 use super::ownership::Entity;
 use super::read::{self, Maps};
-use crate::config::model::Config;
+use crate::config::model::{Config, INTERNAL};
 use crate::event::contract::Fault;
 
 /// Rules whose words name members and quote no value; the others quote what they speak of, with all that is in it.
@@ -32,7 +32,10 @@ impl Veil {
     /// Hides what is sensitive in `data`, by the configuration; nothing where the event comes from no configured system.
     pub fn of(config: &Config, source: &str, event_kind: &str, data: &[u8]) -> Self {
         let Some(system) = config.systems.get(source) else {
-            return Self::default();
+            return match source {
+                INTERNAL => Self::of_repair(config, data),
+                _ => Self::default(),
+            };
         };
         let (maps, entities) = (&system.records, &config.entities);
         match Node::parse(data) {
@@ -51,6 +54,39 @@ impl Veil {
                 }),
             },
         }
+    }
+
+    /// Hides what is sensitive in a repair of midwatch's own, in whatever system it is that.
+    fn of_repair(config: &Config, data: &[u8]) -> Self {
+        let data = Node::parse(data).ok();
+        let text = |at: &str| data.as_ref()?.pointer(at)?.plain();
+        let Some((kind, key)) = text("/entity").zip(text("/key")) else {
+            return Self::default();
+        };
+        let systems = config.systems.values();
+        let maps: Vec<&RecordMap> = systems
+            .filter_map(|system| system.records.get(kind).map(AsRef::as_ref))
+            .collect();
+        let mut places = Vec::new();
+        if shown(maps.iter().copied(), key) != key {
+            places.push("/key".to_owned());
+        }
+        let entity = config.entities.get(kind);
+        if let Some(Node::Object(fields)) = data.as_ref().and_then(|data| data.pointer("/fields")) {
+            let is_hidden = |name: &str| {
+                let rule = entity.and_then(|entity| entity.field(name));
+                let said = |map: &&RecordMap| {
+                    let field = map.layout.fields.get(name);
+                    field.is_some_and(|field| field.sensitive)
+                };
+                rule.is_some_and(|rule| rule.sensitive) || maps.iter().any(said)
+            };
+            let hidden = fields.iter().filter(|(name, _)| is_hidden(name));
+            places.extend(hidden.map(|(name, _)| {
+                format!("/fields/{}", name.replace('~', "~0").replace('/', "~1"))
+            }));
+        }
+        Self { places, all: false }
     }
 
     /// Hides what either of two hides: data before and after a change.

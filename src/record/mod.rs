@@ -28,4 +28,4 @@ mod wire;
 
 pub use compare::{FieldDiff, compare, same_by};
 pub use error::{Problem, RecordError};
-pub use translate::{translate, written};
+pub use translate::{held_as, is_written, translate, written};

@@ -91,6 +91,20 @@ pub fn translate(
     Ok(record)
 }
 
+/// `value` as the field of this name holds it in the map's system.
+///
+/// # Errors
+/// Where the map has no such field, or the field cannot hold it.
+pub fn held_as(map: &RecordMap, name: &str, value: &Value) -> Result<Value, RecordError> {
+    let field = body::field(map, name)?;
+    convert::to(field, value).map_err(|problem| body::error(map, name, problem))
+}
+
+/// Whether the map has a field of this name that is ever written.
+pub fn is_written(map: &RecordMap, name: &str) -> bool {
+    map.layout.fields.get(name).is_some_and(body::writable)
+}
+
 /// The names of the fields that are copied as they are.
 fn copied<'a>(mapping: &'a Mapping, from: &'a RecordMap, to: &RecordMap) -> BTreeSet<&'a str> {
     if !mapping.fields.is_empty() {

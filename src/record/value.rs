@@ -55,6 +55,30 @@ impl Value {
         }
     }
 
+    /// Reads what [`Self::canonical`] wrote; none if it is no such text. An amount without currency is read as a number, which
+    /// fields of money take as well.
+    pub fn of_canonical(text: &str) -> Option<Self> {
+        let texts = || serde_json::from_str::<BTreeSet<String>>(text).ok();
+        Some(match text {
+            "null" => Self::Null,
+            "true" => Self::Bool(true),
+            "false" => Self::Bool(false),
+            _ if text.starts_with('"') => Self::Text(serde_json::from_str(text).ok()?),
+            _ if text.starts_with('[') => Self::Set(texts()?),
+            _ => match (text.split_once(' '), Timestamp::parse_rfc3339(text)) {
+                (_, Some(at)) => Self::Instant(at),
+                (Some((amount, code)), None) => Self::Money {
+                    amount: Decimal::parse(amount)?.plain(0)?,
+                    currency: Some(code.to_owned()),
+                },
+                (None, None) => {
+                    Decimal::parse(text)?;
+                    Self::Number(text.to_owned())
+                }
+            },
+        })
+    }
+
     /// The value as plain text, for templates and tables of values: `12.10 NOK`, `true`, RFC 3339; a set's texts with
     /// commas. None of null.
     pub fn text(&self) -> Option<String> {
@@ -199,6 +223,15 @@ mod tests {
         ];
         for (value, expected) in &table {
             assert_eq!(value.canonical(), *expected);
+            let read = Value::of_canonical(expected).expect("is read back");
+            assert_eq!(read.canonical(), *expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_canonical_text_is_not_guessed() {
+        for text in ["", "#0123456789abcdef", "\"a", "[1]", "one NOK", "yes"] {
+            assert_eq!(Value::of_canonical(text), None, "{text}");
         }
     }
 

@@ -172,7 +172,7 @@ impl Store {
             .dedupe_millis
             .store(millis(config.ingest.dedupe), Ordering::Relaxed);
         self.name_sources(config.systems.keys().cloned().collect());
-        let paths = (config.paths.iter())
+        let paths = (config.all_paths())
             .map(|path| (path.name.clone(), path.mode == Mode::Shadow))
             .collect();
         self.register(paths, config.hash, Arc::clone(&config.text))

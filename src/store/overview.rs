@@ -8,9 +8,11 @@ use super::load::{meta, meta_text};
 use super::paths::{breaker_of, pause_of};
 use super::stats::{MINUTE, Times, slot_of};
 use super::view::{
-    Counts, Lock, LogRow, NoteFilter, Overview, PathRow, Quantiles, Severity, Slot, WorkerRow,
+    Breaker, Counts, Lock, LogRow, NoteFilter, Overview, PathRow, Quantiles, Severity, Slot,
+    WorkerRow,
 };
 use super::work::{SEVERITIES, Total};
+use crate::config::model::REPAIR;
 use crate::ids::{DeliveryId, PathId};
 use crate::queue::model::State;
 use crate::time::Timestamp;
@@ -64,6 +66,9 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         .collect::<rusqlite::Result<_>>()?;
     for row in &mut paths {
         row.counts = counts.get(&row.id).copied().unwrap_or_default();
+    }
+    paths.retain(|row| !is_idle_repair(row));
+    for row in &mut paths {
         fill(connection, row, now)?;
     }
     Ok(Overview {
@@ -90,6 +95,14 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         reviews: super::review::open_ones(connection)?,
         config: meta(connection, "config")?.unwrap_or(0),
     })
+}
+
+/// An internal path that never carried anything, and that nothing stops: nobody is told of it.
+fn is_idle_repair(row: &PathRow) -> bool {
+    row.name.starts_with(REPAIR)
+        && row.counts == Counts::default()
+        && row.pause.is_none()
+        && row.breaker == Breaker::Closed
 }
 
 fn counters(connection: &Connection) -> rusqlite::Result<HashMap<PathId, Counts>> {

@@ -16,7 +16,7 @@ pub fn summary(overview: &Overview, config: &Config) -> String {
             .paths
             .iter()
             .map(|row| (row, config.path(&row.name)))
-            .filter(|(_, path)| path.is_none_or(|path| path.lane == Lane::Work))
+            .filter(|(_, path)| path.is_none_or(|path| path.lane != Lane::Page))
     };
     let backlog: u64 = work().map(|(row, _)| row.counts.backlog()).sum();
     let dead: u64 = work().map(|(row, _)| row.counts.dead).sum();

@@ -258,6 +258,9 @@ impl Bed {
         let started = store.begin_work(false).await.expect("begin");
         let (live, watching) = watch::channel(Arc::new(Runtime::new(Arc::new(config), numbers)));
         let stop = CancellationToken::new();
+        // An earlier worker's events have had their ids.
+        let reader = store.reader().expect("reader");
+        let events = reader.overview().expect("read").events;
         let outbound = Outbound::new(watching.clone());
         let dispatch = dispatch::spawn(store.clone(), watching, outbound, started, stop.clone());
         Self {
@@ -267,7 +270,7 @@ impl Bed {
             dispatch,
             stop,
             engine: Engine::new(),
-            next: AtomicUsize::new(1),
+            next: AtomicUsize::new(1 + usize::try_from(events).expect("few")),
         }
     }
 

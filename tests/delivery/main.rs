@@ -4,6 +4,7 @@ mod bed;
 mod crm;
 mod doubt;
 mod lineage;
+mod decided;
 mod owned;
 mod upsert;
 

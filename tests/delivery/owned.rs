@@ -19,7 +19,7 @@ use crate::bed::Bed;
 use crate::crm::{Crm, Fault};
 use crate::upsert::{DEALS, accept, config, reason, steps};
 
-fn rule(owner: &str, writers: &[(&str, bool)], policy: Policy) -> OwnedField {
+pub fn rule(owner: &str, writers: &[(&str, bool)], policy: Policy) -> OwnedField {
     let writer = |(system, create_only): &(&str, bool)| Writer {
         system: (*system).to_owned(),
         create_only: *create_only,
@@ -37,7 +37,7 @@ fn rule(owner: &str, writers: &[(&str, bool)], policy: Policy) -> OwnedField {
 }
 
 /// The order's fields have these rules.
-fn owned(mut config: Config, fields: &[(&str, OwnedField)]) -> Config {
+pub fn owned(mut config: Config, fields: &[(&str, OwnedField)]) -> Config {
     let fields = fields.iter().cloned();
     let entity = Entity {
         name: "order".to_owned(),
@@ -48,7 +48,7 @@ fn owned(mut config: Config, fields: &[(&str, OwnedField)]) -> Config {
     config
 }
 
-fn rename(crm: &Crm, name: &str) {
+pub fn rename(crm: &Crm, name: &str) {
     let mut held = crm.held.lock().expect("lock");
     held.records[0].2["name"] = serde_json::json!(name);
 }

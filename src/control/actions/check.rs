@@ -1,6 +1,6 @@
 //! What makes no sense is refused here, before anything is read or done: the same for previews and submissions.
 
-use super::super::action::{Action, DataEdit, HeldScope, Refused};
+use super::super::action::{Action, DataEdit, HeldScope, Refused, Stands};
 use super::{Actions, MAX_NOTE, MAX_PACE, refused, secret};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
@@ -109,6 +109,10 @@ impl Actions {
                 }
                 long(reason)
             }
+            Action::Decide { side, .. } => match side {
+                Stands::Value(text) => long(text.expose()),
+                Stands::Ours | Stands::Theirs => Ok(()),
+            },
             Action::GoLive { path } => self.number(path).map(|_| ()),
             Action::Adopt { .. } => Ok(()),
             Action::EnableHook { system }

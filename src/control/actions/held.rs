@@ -361,7 +361,7 @@ impl Actions {
         })
     }
 
-    fn runtime(&self) -> Arc<Runtime> {
+    pub(super) fn runtime(&self) -> Arc<Runtime> {
         self.inner.live.borrow().clone()
     }
 }

@@ -91,6 +91,7 @@ impl Actions {
             Action::Release { scope } => self.preview_release(scope).await,
             Action::EditHeld { event, edit } => self.preview_edit(event, &edit).await,
             Action::DiscardHeld { scope, .. } => self.preview_discard(scope).await,
+            Action::Decide { review, side } => self.preview_decide(review, &side).await,
             Action::AdoptHost => self.preview_adoption().await,
             Action::Drain => {
                 let overview = self.overview().await?;

@@ -66,7 +66,7 @@ impl Plan {
                 whole: Arc::clone(config),
             }))
         };
-        config.paths.iter().filter_map(plan).collect()
+        config.all_paths().filter_map(plan).collect()
     }
 
     /// The longest that a delivery of this path may rightly have to wait.
@@ -78,7 +78,7 @@ impl Plan {
 
     fn target(&self) -> Target<'_> {
         match self.path.lane {
-            Lane::Work => Target::System(&self.path.to),
+            Lane::Work | Lane::Repair => Target::System(&self.path.to),
             Lane::Page => Target::Channel(&self.path.to),
         }
     }
@@ -261,7 +261,7 @@ pub(super) async fn run(
             "today's bytes differ from those sent before, so the key is another");
     }
     let mut request = request.into_owned();
-    if path.lane == Lane::Work {
+    if path.lane != Lane::Page {
         // Not kept with the request: they are of this attempt, and change nothing of what is delivered.
         passed_on::add(
             &mut request.headers,

@@ -181,7 +181,7 @@ struct Dispatcher {
 
 fn lane(plan: &Plan) -> usize {
     match plan.path.lane {
-        Lane::Work => 0,
+        Lane::Work | Lane::Repair => 0,
         Lane::Page => 1,
     }
 }
@@ -314,7 +314,7 @@ impl Dispatcher {
                 self.went_live.remove(&id);
             }
             line.shadow = line.plan.path.mode == Mode::Shadow && !self.went_live.contains(&id);
-            if line.plan.path.lane == Lane::Work {
+            if line.plan.path.lane != Lane::Page {
                 let system = &line.plan.path.to;
                 line.budget = Some(self.shared.outbound.budget(system));
                 line.limited =

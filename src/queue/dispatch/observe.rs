@@ -82,7 +82,7 @@ impl Observer {
         reply: &Reply,
         now: Timestamp,
     ) {
-        if plan.path.lane != Lane::Work || !(200..300).contains(&reply.status) {
+        if plan.path.lane == Lane::Page || !(200..300).contains(&reply.status) {
             return;
         }
         let answers = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@
 //! further inside a value may be taken for granted (a value is finite: induction over its depth); one that is met again
 //! at the same value may not. Depth and work are bounded; either bound ends in `UNDECIDED`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use jsonschema::{Draft, Validator};

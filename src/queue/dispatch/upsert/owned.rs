@@ -48,7 +48,8 @@ impl Upsert<'_> {
         carried: &Carried,
         known: &Known,
     ) -> Result<Result<Option<Rules>, String>, Stop> {
-        let Some(entity) = &self.ends.entity else {
+        // What a person decided is asked of nobody.
+        let Some(entity) = self.ends.entity.as_ref().filter(|_| !self.ends.repairs) else {
             return Ok(Ok(None));
         };
         let (from, mapping) = (&self.plan.path.from, &self.ends.mapping);

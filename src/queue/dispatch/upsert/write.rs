@@ -291,10 +291,17 @@ impl Upsert<'_> {
         verdict: Option<&Verdict>,
     ) -> Result<(), Stop> {
         self.source_id(job).await?;
+        let sent = self.ends.sent(written);
         let learned = Learned {
             id,
             version: job.version.clone(),
-            sent: self.ends.sent(written),
+            // What was decided is what both sides stand by.
+            agreed: if self.ends.repairs {
+                sent.clone()
+            } else {
+                Vec::new()
+            },
+            sent,
             story: Some(story),
             ..self.learned(&job.carried.key)
         };
