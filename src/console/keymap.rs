@@ -122,6 +122,9 @@ pub enum Command {
     Release,
     EditHeld,
     Discard,
+    TakeOurs,
+    TakeTheirs,
+    TakeAnother,
     GoLive,
     Probe,
     ReplaceSecret,
@@ -170,6 +173,9 @@ impl Command {
                 | Self::Release
                 | Self::EditHeld
                 | Self::Discard
+                | Self::TakeOurs
+                | Self::TakeTheirs
+                | Self::TakeAnother
                 | Self::Probe
                 | Self::ReplaceSecret
                 | Self::EnableHook

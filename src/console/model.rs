@@ -23,7 +23,7 @@ use crate::config::model::Config;
 use crate::control::Place as SecretPlace;
 use crate::control::action::{Action, Done, Preview};
 use crate::http::oauth::health::Health;
-use crate::ids::{BatchId, DeliveryId, Fingerprint, RunId};
+use crate::ids::{BatchId, DeliveryId, Fingerprint, ReviewId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
 use crate::record::ledger::About as RecordId;
@@ -371,6 +371,8 @@ pub enum Asking {
     Record,
     /// A place of a held event, and what is to stand there.
     Edit,
+    /// The value that is to stand, of this review.
+    Decide(ReviewId),
 }
 
 /// A line of input at the bottom.

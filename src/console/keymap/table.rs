@@ -127,6 +127,27 @@ pub const TABLE: &[Binding] = &[
         "Change a value of the event and release it: /total = 982.00",
     ),
     bind(
+        &[C::Review],
+        &["a"],
+        Command::TakeOurs,
+        "this side",
+        "Decide for the first side, the source: its value is written to the other system",
+    ),
+    bind(
+        &[C::Review],
+        &["b"],
+        Command::TakeTheirs,
+        "that side",
+        "Decide for the second side, the receiver: its value is written to the source, where that can be",
+    ),
+    bind(
+        &[C::Review],
+        &["e"],
+        Command::TakeAnother,
+        "edit",
+        "Decide for another value, which is written to both",
+    ),
+    bind(
         &[C::Held, C::HeldEvents, C::HeldEvent],
         &["d"],
         Command::Discard,

@@ -74,6 +74,9 @@ pub fn able(model: &Model, command: Command) -> bool {
             .is_some_and(|path| acts::in_shadow(model, &path)),
         Command::Release | Command::Discard => held::scope(model).is_some(),
         Command::EditHeld => held::is_editable(model),
+        Command::TakeOurs | Command::TakeTheirs | Command::TakeAnother => {
+            model.review.open_here().is_some()
+        }
         Command::Story if model.place == Place::Review => model.review.pick.id.is_some(),
         Command::Story if model.place == Place::HeldEvent => {
             (model.held.one.data.iter()).any(|data| !data.about.is_empty())

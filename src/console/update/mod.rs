@@ -8,6 +8,7 @@ mod loads;
 mod moves;
 mod prompts;
 mod records;
+mod review;
 mod systems;
 
 use std::path::PathBuf;
@@ -426,6 +427,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
             go(model, Place::Ownership, effects);
         }
         Command::EditHeld => held::ask(model),
+        Command::TakeOurs | Command::TakeTheirs => review::decide(model, command, effects),
+        Command::TakeAnother => review::ask(model),
         Command::Story => records::story_here(model, effects),
         Command::FindRecord => records::ask(model),
         Command::Unmask => model.record.unmasked = !model.record.unmasked,

@@ -7,7 +7,7 @@ use super::super::keymap::{self, Binding, Command, Context};
 use super::super::model::{Asking, Model, Overlay, Place, Prompt, Slot, Stage};
 use super::super::views;
 use super::{
-    Effect, Exit, acts, height, held, loads, moves, records, run, screen_contexts, systems,
+    Effect, Exit, acts, height, held, loads, moves, records, review, run, screen_contexts, systems,
 };
 use crate::queue::filter::{Filter, FilterError, KEYS, check_paths};
 
@@ -156,6 +156,11 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
                 return;
             }
         },
+        Asking::Decide(_) => {
+            let text = prompt.line.value().to_owned();
+            review::value(model, text, effects);
+            return;
+        }
         Asking::Search => {
             prompt.line.value().clone_into(&mut model.reading.needle);
             model.reading.found = None;
@@ -173,7 +178,7 @@ fn dismiss(model: &mut Model, effects: &mut Vec<Effect>) {
             Asking::Record if prompt.before != model.record.needle => {
                 records::look_for(model, prompt.before, effects);
             }
-            Asking::Record | Asking::Search | Asking::Edit => {}
+            Asking::Record | Asking::Search | Asking::Edit | Asking::Decide(_) => {}
         }
     }
 }
@@ -288,7 +293,7 @@ fn edit(model: &mut Model, requests: &[InputRequest], effects: &mut Vec<Effect>)
                 prompt.error = None;
             }
         }
-        Asking::Search => {}
+        Asking::Search | Asking::Decide(_) => {}
     }
 }
 

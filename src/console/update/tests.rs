@@ -3,6 +3,7 @@
 use super::*;
 use crate::console::fixture::{self, answer, id, key, keys, model, talk};
 use crate::console::model::{OverviewId, Replace, Stage};
+use crate::control::action::Stands;
 use crate::ids::Fingerprint;
 use crate::queue::model::State;
 
@@ -857,4 +858,43 @@ fn the_cursor_stays_on_its_line_of_a_story_that_grows() {
         assert_eq!(model.record.line, line + 2);
         assert_eq!(model.record.top, if was_top > 0 { was_top + 2 } else { 0 });
     }
+}
+
+#[test]
+fn a_conflict_is_decided_by_one_key_and_a_yes() {
+    for (typed, expected) in [
+        ("a", Stands::Ours),
+        ("b", Stands::Theirs),
+        ("e\n", Stands::Value("982.00 NOK".to_owned().into())),
+        ("e0\n", Stands::Value("982.00 NOK0".to_owned().into())),
+    ] {
+        let mut model = model(SIZE);
+        talk(&mut model, "V");
+        let timer = arm_timer(&talk(&mut model, typed));
+        update(&mut model, Input::Timer(timer));
+        let effects = talk(&mut model, "y");
+        let done = submissions(&effects);
+        let [Action::Decide { review, side }] = &done[..] else {
+            panic!("{typed}: {done:?}");
+        };
+        assert_eq!((review.0, side), (3, &expected), "{typed}");
+    }
+    // A sensitive value is not shown to be edited; one that is decided offers nothing.
+    let mut model = model(SIZE);
+    talk(&mut model, "Vje");
+    assert_eq!(model.prompt.as_ref().expect("asked").line.value(), "");
+    talk(&mut model, "\x1b");
+    for decided in ["G", "Gk"] {
+        talk(&mut model, decided);
+        let effects = talk(&mut model, "abe");
+        assert_eq!(
+            (effects.len(), model.prompt.is_none()),
+            (0, true),
+            "{decided}"
+        );
+        assert!(model.overlay.is_none());
+    }
+    model.read_only = true;
+    talk(&mut model, "ga");
+    assert!(model.overlay.is_none() && model.toast.is_some());
 }

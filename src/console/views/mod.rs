@@ -408,6 +408,7 @@ fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) -> Option<Position> {
             Asking::Search => "search: ",
             Asking::Record => "record: ",
             Asking::Edit => "set: ",
+            Asking::Decide(_) => "value: ",
         };
         let used = pen.text(
             area.x + 1,
