@@ -128,6 +128,7 @@ async fn a_replay_tells_what_the_receiver_holds_and_what_its_source_may_not_writ
             canary: 0,
             pace: 10.0,
             skip_risky: true,
+            force: None,
         };
         // Behind another of its key nothing is replayed: that one goes first.
         let preview = client.preview(replay).await.unwrap();

@@ -6,15 +6,12 @@ use midwatch::control::wire::PeerKind;
 use midwatch::control::{Hidden, Offline, Who, pinned};
 use midwatch::ids::ReviewId;
 use midwatch::queue::model::State;
-use midwatch::record::ledger::{About, Learned};
 use midwatch::record::ownership::Policy;
-use midwatch::record::value::Value;
 
 use crate::bed::Bed;
 use crate::crm::Crm;
 use crate::owned::{owned, rename, rule};
 use crate::upsert::{DEALS, accept, config_of};
-
 
 /// Orders whose name both systems may change, of a shop that can be written, too, or not.
 fn manual(crm: &Crm, shop: &Crm, writable: bool) -> Config {

@@ -2,9 +2,9 @@
 
 mod bed;
 mod crm;
+mod decided;
 mod doubt;
 mod lineage;
-mod decided;
 mod owned;
 mod upsert;
 

@@ -120,8 +120,9 @@ impl Upsert<'_> {
             return Ok(());
         };
         // What goes to the owner itself is its breaker's business: held back here, it could never find that it is back.
-        let is_down =
-            |system: &str| system != self.to() && self.down.iter().any(|down| down.system == system);
+        let is_down = |system: &str| {
+            system != self.to() && self.down.iter().any(|down| down.system == system)
+        };
         let Some((what, field, owner)) =
             owned::fallback(entity, &self.plan.path.from, wanted, is_down)
         else {
