@@ -1199,6 +1199,7 @@ async fn stopping_finishes_what_is_under_way_and_closes_what_is_idle() {
 const CONTRACTS: &str = r#"
 [contracts."order.paid"]
 versions = ["1", "2"]
+mode = "NONE"
 
 [systems.github]
 hooks = { recipe = "github", secrets = ["file:key"] }

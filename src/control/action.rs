@@ -243,6 +243,8 @@ pub enum Verdict {
     AlreadyApplied,
     /// Its source may write none of the fields that it brings: the attempt leaves them all out.
     NotOwner,
+    /// Today's contract refuses it, or no cast of today's leads to what its path reads.
+    ContractChanged,
 }
 
 /// What an action would do, before it is confirmed.

@@ -1,6 +1,7 @@
 //! From due to settled: the dispatcher and replays with the real store and real receivers on loopback.
 
 mod bed;
+mod casts;
 mod crm;
 mod decided;
 mod doubt;

@@ -314,6 +314,10 @@ fn dialog_lines(model: &Model, dialog: &Dialog, width: usize) -> Vec<(String, Ro
             Verdict::Pruned => ("payload pruned: cannot be sent", Role::Dim),
             Verdict::AlreadyApplied => ("applied already, the receiver says", Role::Warn),
             Verdict::NotOwner => ("not the owner: none of its fields is written", Role::Warn),
+            Verdict::ContractChanged => (
+                "contract changed: it is refused by today's, or no cast leads there",
+                Role::Warn,
+            ),
         };
         let head = format!("{:>7}  ", watch::grouped(*count));
         lines.extend((widgets::hanging(&head, words, width).into_iter()).map(|line| (line, role)));

@@ -1,10 +1,13 @@
-//! What a replay would do on mapped paths: from the ledger, from who owns what and, for a few, from what the receiver says.
+//! What a replay would do, beyond what the queue knows: from today's contracts and, on mapped paths, from the ledger, from
+//! who owns what and, for a few, from what the receiver says.
 //! Reads only; called by the replay's preview. What is found here is told, and decided by the attempt itself.
 
 use std::time::Duration;
 
 use super::super::action::{Refused, Verdict};
 use super::Actions;
+use crate::config::model::Config;
+use crate::event::contract;
 use crate::event::expr::Engine;
 use crate::event::{Event, Origin};
 use crate::ids::DeliveryId;
@@ -51,6 +54,12 @@ struct Count {
     same: u64,
     /// Deliveries of paths that are not mapped which were held at the door, and why the newest was.
     held: Option<(u64, String)>,
+    /// Deliveries that their path cannot read today, and why the newest cannot.
+    unreadable: Option<(u64, String)>,
+    /// Deliveries that are read, and break today's contract, and how the newest does.
+    broken: Option<(u64, String)>,
+    /// What the queue thought of both.
+    changed: Vec<Verdict>,
     denied: Vec<Verdict>,
     questions: Vec<Question>,
 }
@@ -70,7 +79,7 @@ impl Actions {
             .collect();
         let store = self.inner.store.clone();
         let (count, ends) = self
-            .read(move |reader| Ok((count(reader, &store, &filter, &ends)?, ends)))
+            .read(move |reader| Ok((count(reader, &store, &config, &filter, &ends)?, ends)))
             .await?;
         let of = format!("of {} looked at on mapped paths", count.looked);
         let mut found = Looked::default();
@@ -81,6 +90,22 @@ impl Actions {
                 _ => format!("{held} are held (one of them: {why}): they are sent as they are, because you say so"),
             });
         }
+        for (some, words) in [
+            (count.unreadable, "cannot be read by their path today"),
+            (
+                count.broken,
+                "break today's contract and are sent all the same",
+            ),
+        ] {
+            if let Some((some, why)) = some {
+                let why = visible::line(&why, 300);
+                found
+                    .notes
+                    .push(format!("{some} {words} (the newest: {why})"));
+            }
+        }
+        let changed = count.changed.into_iter();
+        found.moved = (changed.map(|before| (before, Verdict::ContractChanged))).collect();
         if count.newer > 0 {
             found.notes.push(format!(
                 "{} {of} are older than what the receiver was given: superseded, not sent",
@@ -94,7 +119,7 @@ impl Actions {
             ));
         }
         let denied = count.denied.into_iter();
-        found.moved = denied.map(|before| (before, Verdict::NotOwner)).collect();
+        (found.moved).extend(denied.map(|before| (before, Verdict::NotOwner)));
         let more = count.questions.len().saturating_sub(ASKED);
         for question in count.questions.into_iter().take(ASKED) {
             let Some((_, [_, to], ends)) = ends.get(question.path) else {
@@ -145,10 +170,11 @@ impl Actions {
     }
 }
 
-/// Looks at the newest deliveries on mapped paths.
+/// Looks at the newest deliveries: on mapped paths, and of types that have a contract.
 fn count(
     reader: &Reader,
     store: &Store,
+    config: &Config,
     filter: &Filter,
     ends: &[Known],
 ) -> Result<Count, ReadError> {
@@ -156,17 +182,37 @@ fn count(
     let (rows, _) = reader.deliveries(filter, Cursor::Newest, LOOKED_AT)?;
     let mut all = Count::default();
     for row in rows {
-        let Some(path) = ends.iter().position(|(path, ..)| *path == row.path) else {
-            if row.state == State::Held {
-                let why = row.reason.unwrap_or_default();
-                all.held.get_or_insert((0, why)).0 += 1;
-            }
+        let mapped = ends.iter().position(|(path, ..)| *path == row.path);
+        if mapped.is_none() && row.state == State::Held {
+            let why = row.reason.unwrap_or_default();
+            all.held.get_or_insert((0, why)).0 += 1;
+        }
+        if mapped.is_none() && !config.contracts.contains_key(&row.kind) {
             continue;
-        };
-        let (_, [from, to], ends) = &ends[path];
+        }
         let Some(event) = reader.delivery(row.id)?.and_then(event) else {
             continue;
         };
+        let Some(route) = config.path(&row.path) else {
+            continue;
+        };
+        let event = match contract::readable(config, route, &event, &engine) {
+            Ok(read) => {
+                if let Err(refusal) = contract::verify(&config.contracts, &event) {
+                    all.broken.get_or_insert((0, refusal.reason)).0 += 1;
+                    all.changed.extend(open(reader, row.id)?);
+                    continue;
+                }
+                read
+            }
+            Err(unreadable) => {
+                all.unreadable.get_or_insert((0, unreadable.reason)).0 += 1;
+                all.changed.extend(open(reader, row.id)?);
+                continue;
+            }
+        };
+        let Some(path) = mapped else { continue };
+        let (_, [from, to], ends) = &ends[path];
         // What cannot be read will say so itself; what is read anew at its source is not known here.
         let Ok(mut carried) = ends.carried(&event, &engine) else {
             continue;

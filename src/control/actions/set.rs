@@ -166,7 +166,10 @@ fn going(verdicts: &[(Verdict, u64)], skip_risky: bool) -> u64 {
     (verdicts.iter())
         .filter(|(verdict, _)| match verdict {
             // What was found out beside the queue is the attempt's to decide: it goes, or not, as if nobody had asked.
-            Verdict::Safe | Verdict::AlreadyApplied | Verdict::NotOwner => true,
+            Verdict::Safe
+            | Verdict::AlreadyApplied
+            | Verdict::NotOwner
+            | Verdict::ContractChanged => true,
             Verdict::Pruned => false,
             Verdict::AlreadyDelivered | Verdict::Superseded | Verdict::Unknown => !skip_risky,
         })
@@ -188,6 +191,9 @@ fn note(verdict: Verdict, skip_risky: bool) -> Option<String> {
                 "bring only fields that their source may not write: nothing of them is written"
                     .to_owned(),
             );
+        }
+        Verdict::ContractChanged => {
+            return Some("are refused by today's contract, or by its casts".to_owned());
         }
         Verdict::Pruned => return Some("have no payload any more: skipped".to_owned()),
         Verdict::AlreadyDelivered => "were delivered",
