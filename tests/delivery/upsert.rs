@@ -177,7 +177,10 @@ async fn events_for_one_record_on_two_paths_do_not_race() {
     config.paths[0].concurrency = 16;
     let bed = Bed::start(config).await;
     // The newest has the first turn: all others find it written when theirs comes.
-    for n in (0..6).rev() {
+    accept(&bed, 1, "name 5", 5).await;
+    bed.until("it is being made", || crm.seen("POST") == 1)
+        .await;
+    for n in (0..5).rev() {
         accept(&bed, 1, &format!("name {n}"), n).await;
     }
     bed.until("all ended", || {

@@ -138,7 +138,7 @@ pub const TABLE: &[Binding] = &[
         &["b"],
         Command::TakeTheirs,
         "that side",
-        "Decide for the second side, the receiver: its value is written to the source, where that can be",
+        "Decide for the second side, the receiver: its value is written to the source if possible",
     ),
     bind(
         &[C::Review],
