@@ -1,5 +1,6 @@
 //! Stores and the rows they are filled with: 500-byte events, distinct and repeatable.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -126,4 +127,34 @@ pub fn pause() -> (Pause, LogEntry) {
         text: "paused".into(),
     };
     (pause, line)
+}
+
+/// An order of that number as WooCommerce sends it, about 4 KB.
+pub fn order(number: u64) -> Event {
+    let address = r#"{"first_name":"Åse","last_name":"Berg","company":"","address_1":"Storgata 1","address_2":"","city":"Bergen","state":"","postcode":"5003","country":"NO","email":"Ase.Berg@example.com","phone":"+47 55 00 00 00"}"#;
+    let mut lines = String::new();
+    for n in 0..7 {
+        let comma = if n == 0 { "" } else { "," };
+        let _ = write!(
+            lines,
+            r#"{comma}{{"id":{n},"name":"Coffee, whole beans {n}","product_id":{},"variation_id":0,"quantity":2,"tax_class":"","subtotal":"184.36","subtotal_tax":"27.65","total":"184.36","total_tax":"27.65","taxes":[{{"id":1,"total":"27.65","subtotal":"27.65"}}],"meta_data":[{{"id":9{n},"key":"pa_grind","value":"whole"}}],"sku":"BEAN-{n}","price":92.18,"parent_name":null}}"#,
+            100 + n
+        );
+    }
+    let data = format!(
+        r#"{{"id":{number},"parent_id":0,"number":"{number}","order_key":"wc_order_58d2d042d1d","created_via":"checkout","version":"9.1.0","status":"processing","currency":"NOK","date_created":"2026-11-23T20:00:00","date_created_gmt":"2026-11-23T19:00:00","date_modified":"2026-11-23T20:00:05","date_modified_gmt":"2026-11-23T19:00:05","discount_total":"0.00","discount_tax":"0.00","shipping_total":"99.00","shipping_tax":"24.75","cart_tax":"193.58","total":"1290.50","total_tax":"218.33","prices_include_tax":false,"customer_id":26,"customer_ip_address":"192.0.2.7","customer_user_agent":"Mozilla/5.0","customer_note":"Ring twice","billing":{address},"shipping":{address},"payment_method":"stripe","payment_method_title":"Card","transaction_id":"pi_3OZ","date_paid_gmt":"2026-11-23T19:00:04","date_completed":null,"cart_hash":"815","meta_data":[{{"id":13106,"key":"_download_permissions_granted","value":"yes"}}],"line_items":[{lines}],"tax_lines":[],"shipping_lines":[{{"id":318,"method_title":"Flat rate","method_id":"flat_rate","total":"99.00","total_tax":"24.75","taxes":[]}}],"fee_lines":[],"coupon_lines":[],"refunds":[]}}"#
+    );
+    Event {
+        source: "shop".into(),
+        id: number.to_string(),
+        kind: "order.created".into(),
+        subject: Some(number.to_string()),
+        time: None,
+        content_type: Some("application/json".into()),
+        idempotency_key: None,
+        schema_version: None,
+        extensions: vec![],
+        data: Bytes::from(data),
+        origin: Origin::Hook,
+    }
 }

@@ -9,7 +9,8 @@ use midwatch::ids::DeliveryId;
 use midwatch::queue::filter::Filter;
 use midwatch::queue::model::State;
 use midwatch::record::ledger::{About, Learned};
-use midwatch::record::ownership::{Entity, OwnedField, Policy, WhenDown, Writer};
+use midwatch::record::map::Clean;
+use midwatch::record::ownership::{Entity, MatchRule, OwnedField, Policy, WhenDown, Writer};
 use midwatch::record::value::Value;
 use midwatch::store::view::{Breaker, NoteFilter, NoteKind, Severity};
 use midwatch::store::{BatchOptions, LogEntry};
@@ -85,6 +86,36 @@ async fn what_the_source_may_not_write_is_left_out_and_told() {
         (notes[0].kind, notes[0].what.as_str()),
         (NoteKind::Stripped, "name")
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lookup_finds_and_no_match_rule_recognises_goes_to_a_person() {
+    let crm = Crm::start().await;
+    let fields = [
+        ("name", rule("shop", &[], Policy::Owner)),
+        ("total", rule("shop", &[], Policy::Owner)),
+    ];
+    let mut config = owned(config(&crm, DEALS), &fields);
+    let mut entity = Entity::clone(&config.entities["order"]);
+    entity.matches = vec![MatchRule {
+        field: Some("name".to_owned()),
+        clean: vec![Clean::Trim, Clean::Lower],
+    }];
+    config.entities.insert("order".to_owned(), Arc::new(entity));
+    let put = |key: &str, name: &str| {
+        let record = serde_json::json!({"key": key, "name": name});
+        crm.held.lock().expect("lock").put("orders", record);
+    };
+    put("1", "somebody else");
+    put("2", "kari");
+    let bed = Bed::start(config).await;
+    let other = accept(&bed, 1, "Kari", 1).await;
+    bed.until_state(other, State::Held).await;
+    let why = reason(&bed, other);
+    assert!(why.contains("match rules"), "{why}");
+    let known = accept(&bed, 2, "Kari", 1).await;
+    bed.until_state(known, State::Delivered).await;
+    assert_eq!(crm.only("orders", "1")["name"], "somebody else");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

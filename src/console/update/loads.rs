@@ -377,11 +377,12 @@ fn follow(
     followed.state = Some((data.row.state, data.row.reason.clone()));
     if was_open && data.row.state == crate::queue::model::State::Delivered {
         model.followed = None;
-        toast(
-            model,
-            &format!("the escalation has arrived ({id})"),
-            false,
-            effects,
-        );
+        let what = if data.row.path.starts_with("page/") {
+            "the escalation"
+        } else {
+            "what was decided"
+        };
+        let words = format!("{what} has arrived ({id})");
+        toast(model, &words, false, effects);
     }
 }

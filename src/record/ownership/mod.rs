@@ -13,6 +13,7 @@ mod decide;
 mod echo;
 mod matrix;
 mod permit;
+mod same;
 
 pub use decide::{Case, Decision, Side, Why, base, decide, is_blank};
 pub use echo::{is_echo, latest};
@@ -20,6 +21,7 @@ pub use matrix::{Row, matrix, row_of};
 pub use permit::{
     LeftOut, Permission, Reason, Role, Stripped, fallback, may_write, needs_theirs, strip,
 };
+pub use same::is_same;
 
 /// `[entities.NAME]`: a record type that systems share, and the system of record of each of its fields.
 ///

@@ -5,9 +5,10 @@ use super::super::records::SETTLE;
 use super::{Job, Outcome, Stop, Upsert, Written, failed};
 use crate::queue::mapped::owned::Verdict;
 use crate::queue::mapped::{self, Move};
-use crate::queue::model::Class;
+use crate::queue::model::{Class, Next};
 use crate::record::compare;
 use crate::record::ledger::Learned;
+use crate::record::ownership;
 use crate::record::shape::Filling;
 use crate::record::value::Record;
 use crate::remote::{Asked, Found, Verb};
@@ -55,6 +56,16 @@ impl Upsert<'_> {
                     }
                     self.settled(&job.held)?;
                     let found = self.look(key).await?;
+                    if let (Some(entity), Some(found)) = (&self.ends.entity, &found)
+                        && ownership::is_same(entity, &job.carried.wanted, found) == Some(false)
+                    {
+                        let reason = format!(
+                            "{} finds another by the key of {}: none of the entity's match rules recognises it; which is meant?",
+                            self.to(),
+                            job.called
+                        );
+                        return Err(Next::Review { reason }.into());
+                    }
                     let there = found.as_ref().and_then(|found| self.id_of(found, key));
                     if let Some(there) = there.filter(|there| id.as_ref() != Some(there)) {
                         self.known_otherwise(job, &there).await?;
