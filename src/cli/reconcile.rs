@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::context::{Context, reader, unpinned};
 use super::out;
 use crate::control::action::Action;
-use crate::store::view::{DifferenceRow, RunRow};
+use crate::store::view::{DifferenceRow, RunRow, Severity};
 use crate::time::{Clock, Timestamp, short};
 
 /// Runs a reconciliation job now and shows its result; without a job, the last run of each.
@@ -93,17 +93,15 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         } else {
             out::say(&words(run, &differences, now))?;
         }
-        if let Some(job) = config.reconcile.iter().find(|job| job.name == run.job) {
-            code = code.max(severity(run, job.warn, job.critical));
-        }
+        code = code.max(severity(run));
     }
     Ok(code)
 }
 
-fn severity(run: &RunRow, warn: f64, critical: f64) -> u8 {
-    match run.drift {
-        Some(drift) if drift > 0.0 && drift >= critical => super::CRITICAL,
-        Some(drift) if drift > 0.0 && drift >= warn => super::FAILED,
+fn severity(run: &RunRow) -> u8 {
+    match run.level {
+        Some(Severity::Critical) => super::CRITICAL,
+        Some(Severity::Warning) => super::FAILED,
         _ if run.error.is_some() => super::FAILED,
         _ => super::OK,
     }

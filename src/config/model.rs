@@ -2,16 +2,20 @@
 //! every reference (system, channel, runbook) has been resolved or reported.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
+use crate::cron::Cron;
 use crate::event::contract::Contract;
 use crate::queue::model::Class;
 use crate::record::map::{RecordMap, Shape};
 use crate::record::ownership::Entity;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, short};
 
 /// A whole `midwatch.toml`, checked.
 #[derive(Debug, Clone)]
@@ -636,53 +640,245 @@ pub struct Channel {
     pub private: bool,
 }
 
-/// `[reconcile.NAME]`: a scheduled comparison of two systems.
+/// `[reconcile.NAME]`: something that is checked on a schedule, and measured against thresholds.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Its name.
     pub name: String,
-    /// The two sides; the first is the reference.
-    pub sides: [JobSide; 2],
-    /// Compared fields: JSON Pointers, by name.
-    pub fields: Vec<JobField>,
-    /// How often.
-    pub every: Duration,
-    /// Records younger than this on either side are skipped.
-    pub grace: Duration,
-    /// Drift (0 to 1) that warns.
-    pub warn: f64,
-    /// Drift (0 to 1) that is critical.
-    pub critical: f64,
+    /// What it checks.
+    pub check: Check,
+    /// When.
+    pub timing: Timing,
     /// Who answers for it.
     pub owner: String,
     /// Its runbook's file, absolute.
     pub runbook: Option<PathBuf>,
 }
 
-/// One side of a job.
+impl Job {
+    /// The comparison of two systems; none for a job that watches queues.
+    pub fn records(&self) -> Option<&Records> {
+        match &self.check {
+            Check::Records(records) => Some(records),
+            Check::Backlog(_) => None,
+        }
+    }
+
+    /// What its sides are called: their systems, and what a job that compares none watches.
+    pub fn called(&self) -> [&str; 2] {
+        self.records().map_or(["queue", "limits"], |records| {
+            let [first, second] = &records.sides;
+            [first.system.as_str(), second.system.as_str()]
+        })
+    }
+
+    /// The drift that warns and that is critical, as shares; none where they are not given as such.
+    pub fn shares(&self) -> Option<[f64; 2]> {
+        let limits = &self.records()?.thresholds;
+        Some([limits.warn.share?, limits.critical.share?])
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every(every) => write!(f, "every {}", short(*every)),
+            Self::Cron(cron) => write!(f, "at {cron}"),
+        }
+    }
+}
+
+/// What a job checks.
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// That two systems hold the same.
+    Records(Box<Records>),
+    /// That the queue of some paths is healthy.
+    Backlog(Backlog),
+}
+
+/// When a job runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Timing {
+    /// So long after the start of the last run.
+    Every(Duration),
+    /// At these times, in the site's time zone.
+    Cron(Cron),
+}
+
+/// A comparison of two systems.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// The record type whose owners are asked: that of `[entities]`.
+    pub entity: String,
+    /// The two sides; the first is the reference.
+    pub sides: [JobSide; 2],
+    /// How records of one side belong to those of the other.
+    pub matching: Matching,
+    /// Compared fields.
+    pub fields: Vec<JobField>,
+    /// Only what changed within this time before the run is listed; none: everything.
+    pub window: Option<Duration>,
+    /// Records younger than this on either side are skipped.
+    pub grace: Duration,
+    /// How much drift is too much.
+    pub thresholds: Thresholds,
+    /// What becomes of differences.
+    pub repair: RepairMode,
+    /// What a repair never does.
+    pub rails: Rails,
+}
+
+/// One side of a comparison.
 #[derive(Debug, Clone)]
 pub struct JobSide {
     /// The system.
     pub system: String,
-    /// URL of the listing, relative to the system's.
-    pub list: String,
-    /// JSON Pointer to the array in the answer (`""` for the answer itself).
-    pub items: String,
-    /// JSON Pointer to the key in a record.
-    pub key: String,
-    /// JSON Pointer to the record's RFC 3339 time of change, for grace.
-    pub updated: Option<String>,
+    /// The record type.
+    pub kind: String,
+    /// How its records are listed and read.
+    pub map: Arc<RecordMap>,
+    /// The map is one of the system's own: its records can be looked up, and written.
+    pub declared: bool,
 }
 
-/// One compared field.
-#[derive(Debug, Clone)]
+/// How records of two sides belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Matching {
+    /// One to one, by business key.
+    Key,
+    /// The preset `payment-order`: payments (the first side) are summed up by the order that they name (the second).
+    Money(Box<Money>),
+}
+
+/// Which fields say what of payments and orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Money {
+    /// Of a payment: the business key that leads to its order, a `refs` of this record type.
+    pub of: String,
+    /// Of a payment: what was captured.
+    pub captured: String,
+    /// Of a payment: what was given back; none where the map has no such field.
+    pub refunded: Option<String>,
+    /// Of a payment: the statuses in which it counts; empty: in all.
+    pub counts: Vec<String>,
+    /// Of an order: what it costs.
+    pub total: String,
+    /// Of an order: statuses that say that it is paid.
+    pub paid: Vec<String>,
+    /// Of an order: statuses that say that it is not paid yet.
+    pub pending: Vec<String>,
+    /// Of an order: statuses that say that nothing is owed for it.
+    pub cancelled: Vec<String>,
+    /// The status that a paid order should have where it is still pending: what a repair writes.
+    pub becomes: Option<String>,
+}
+
+/// One compared field, by its canonical name: the same in both record maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobField {
     /// Its name.
     pub name: String,
-    /// JSON Pointers on the first and on the second side.
-    pub at: [String; 2],
-    /// How values are compared.
-    pub compare: Compare,
+    /// How values are compared; none: as the record map's type says.
+    pub compare: Option<Compare>,
+    /// Values that mean the same, in groups (status parity).
+    pub equal: Vec<Vec<String>>,
+    /// Kept and shown only as a keyed hash.
+    pub sensitive: bool,
+}
+
+/// Drift that warns, and drift that is critical.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thresholds {
+    /// From here on it warns.
+    pub warn: Limit,
+    /// From here on it is critical.
+    pub critical: Limit,
+}
+
+/// A limit: reached when any of its parts is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limit {
+    /// Differing records over compared ones, 0 to 1.
+    pub share: Option<f64>,
+    /// Differing records.
+    pub count: Option<u64>,
+    /// Money that differs, as decimal text in major units, and its ISO 4217 code.
+    pub money: Vec<(String, String)>,
+}
+
+impl fmt::Display for Limit {
+    /// As it is written: `1% or 3 records or 500 NOK`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = self.share.map(|share| format!("{}%", share * 100.0));
+        let count = self.count.map(|count| match count {
+            1 => "1 record".to_owned(),
+            count => format!("{count} records"),
+        });
+        let money = (self.money.iter()).map(|(amount, code)| format!("{amount} {code}"));
+        let parts: Vec<String> = share.into_iter().chain(count).chain(money).collect();
+        f.write_str(&parts.join(" or "))
+    }
+}
+
+/// What becomes of differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepairMode {
+    /// They are told.
+    #[default]
+    Report,
+    /// A plan is made, which a person approves.
+    Propose,
+    /// A plan is made and carried out, inside the rails.
+    Apply,
+}
+
+impl RepairMode {
+    /// Every mode with its word.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("report", Self::Report),
+        ("propose", Self::Propose),
+        ("apply", Self::Apply),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(_, mode)| *mode == self)
+            .map_or("", |(word, _)| word)
+    }
+}
+
+/// What a repair never does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rails {
+    /// Records that one run may write.
+    pub max: u64,
+    /// Drift above which nothing is written at all: something larger is wrong.
+    pub stop_above: Limit,
+    /// Records that only the other side has may be deleted, if both listings were complete and not empty.
+    pub deletes: bool,
+    /// How long a plan can be approved.
+    pub expires: Duration,
+}
+
+/// What a job watches of queues. Pairs are (warn, critical).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backlog {
+    /// The paths; empty: all.
+    pub paths: Vec<String>,
+    /// The window of `replayed`.
+    pub window: Duration,
+    /// Dead deliveries: the error backlog.
+    pub dead: Option<(u64, u64)>,
+    /// Work that is due and not done.
+    pub due: Option<(u64, u64)>,
+    /// Age of the oldest dead delivery.
+    pub oldest_dead: Option<(Duration, Duration)>,
+    /// Share of replayed deliveries that were delivered, 0 to 1: below it.
+    pub replayed: Option<(f64, f64)>,
 }
 
 /// How two values are compared.

@@ -110,7 +110,9 @@ fn is_read(kind: &str, owner: &str, around: &Surroundings<'_, '_>) -> bool {
                 }),
             }
     };
-    let by_job = |job: &Job| job.sides.iter().any(|side| side.system == owner);
+    let by_job = |job: &Job| {
+        (job.records()).is_some_and(|records| records.sides.iter().any(|side| side.system == owner))
+    };
     around.paths.iter().any(by_path)
         || system.poll.iter().any(|(polled, _)| polled == kind)
         || around.jobs.iter().any(by_job)

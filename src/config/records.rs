@@ -100,6 +100,7 @@ fn record<'a>(
         list: section
             .get("list")
             .and_then(|value| shapes::listing(&value, &properties)),
+        file: None,
     };
     section.finish(&[]);
     map

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -111,7 +112,19 @@ pub(super) fn config<'a>(
         contracts.compare();
     }
     paths.extend(channels.known().map(paths::page_path));
-    let reconcile = reconcile::jobs(&root.section("reconcile"), &systems, &base);
+    let by_kind = (entities.iter())
+        .map(|(kind, declared)| (kind.clone(), Arc::clone(&declared.entity)))
+        .collect();
+    let names: Vec<String> = paths.iter().map(|path| path.name.clone()).collect();
+    let reconcile = reconcile::jobs(
+        &root.section("reconcile"),
+        &reconcile::Surroundings {
+            systems: &systems,
+            entities: &by_kind,
+            paths: &names,
+            base: &base,
+        },
+    );
     owners::check(
         &entities,
         &owners::Surroundings {

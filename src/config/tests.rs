@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::model::{
     Auth, ClassOverride, Compare, Config, Encoding, HeaderParser, KeyDecoding, Lane, RateLimit,
-    SecretRef, Sync,
+    SecretRef, Sync, Timing,
 };
 use super::presets::Preset;
 use super::{parse, report};
@@ -263,21 +263,28 @@ fn recipes_of_ones_own_change_the_built_in_ones() {
 fn jobs_are_read() {
     let config = config(SHOP);
     let job = &config.reconcile[0];
-    assert_eq!((job.every, job.grace), (seconds(3600), seconds(1800)));
-    assert_eq!((job.warn, job.critical), (0.01, 0.05));
-    assert_eq!(
-        (job.sides[0].items.as_str(), job.sides[1].items.as_str()),
-        ("", "/results")
-    );
-    assert_eq!(job.sides[0].updated.as_deref(), Some("/date_modified_gmt"));
-    let fields: Vec<_> = job
+    assert_eq!(job.timing, Timing::Every(seconds(3600)));
+    assert_eq!(job.shares(), Some([0.01, 0.05]));
+    let records = job.records().unwrap();
+    assert_eq!(records.grace, seconds(1800));
+    let items = records
+        .sides
+        .each_ref()
+        .map(|side| side.map.list.as_ref().unwrap().shape.answer.as_str());
+    assert_eq!(items, ["", "/results"]);
+    let version = records.sides[0].map.layout.version.as_ref().unwrap();
+    assert_eq!(version.at, "/date_modified_gmt");
+    let fields: Vec<_> = records
         .fields
         .iter()
         .map(|field| (field.name.as_str(), field.compare))
         .collect();
     assert_eq!(
         fields,
-        [("status", Compare::Casefold), ("total", Compare::Money)]
+        [
+            ("status", Some(Compare::Casefold)),
+            ("total", Some(Compare::Money))
+        ]
     );
 }
 

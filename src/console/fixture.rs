@@ -230,8 +230,13 @@ pub fn run(number: i64, hours_ago: i64, drift: f64) -> RunRow {
         differing: 2,
         skipped: 3,
         drift: Some(drift),
+        level: Some(match drift {
+            drift if drift >= 0.05 => Severity::Critical,
+            drift if drift >= 0.01 => Severity::Warning,
+            _ => Severity::Info,
+        }),
         complete: true,
-        error: None,
+        ..RunRow::default()
     }
 }
 
@@ -538,13 +543,14 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
                 field: Some("total".into()),
                 first: Some("982.00".into()),
                 second: Some("928.00".into()),
+                ..DifferenceRow::default()
             },
             DifferenceRow {
                 key: "1043".into(),
                 kind: DifferenceKind::OnlyFirst,
                 field: None,
                 first: Some("{\"id\":1043}".into()),
-                second: None,
+                ..DifferenceRow::default()
             },
         ],
         batches: vec![batch()],

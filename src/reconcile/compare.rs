@@ -1,13 +1,14 @@
 //! Two lists of records -> what differs. Pure: no clock, no I/O; it decides nothing about thresholds.
 //!
 //! Records match by key. A key that changed within the grace window on either side is skipped (it may be in flight);
-//! a key that occurs more than once on a side is one difference and is compared no further. Called by `job`.
+//! a key that occurs more than once on a side is one difference and is compared no further. Called by `run`.
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::parse::Record;
-use crate::config::model::Compare;
+use super::row::{Row, UNREAD};
+use crate::config::model::JobField;
+use crate::record::alike;
 use crate::store::view::{DifferenceKind, DifferenceRow};
 use crate::time::Timestamp;
 
@@ -17,14 +18,35 @@ pub const MAX_DIFFERENCES: usize = 10_000;
 /// How to compare.
 #[derive(Debug, Clone)]
 pub struct Rules<'a> {
-    /// Name and comparison of each compared field, in the records' order.
-    pub fields: Vec<(&'a str, Compare)>,
+    /// The compared fields, in the rows' order.
+    pub fields: &'a [JobField],
     /// Records younger than this are skipped.
     pub grace: Duration,
     /// The time of the comparison: when the listings were asked for.
     pub now: Timestamp,
     /// Both listings are whole; only then may a record be called missing.
     pub whole: bool,
+}
+
+/// Two values of a field mean the same. Missing, null and blank are three different things; a value that could not be read
+/// is equal to nothing.
+pub fn same(field: &JobField, a: Option<&str>, b: Option<&str>) -> bool {
+    let (a, b) = match (a, b) {
+        (None, None) => return true,
+        (Some(a), Some(b)) => (a, b),
+        _ => return false,
+    };
+    if a == UNREAD || b == UNREAD {
+        return false;
+    }
+    if alike::kept(field.compare, a, b) {
+        return true;
+    }
+    let group = |text: &str| {
+        let text = alike::plain(text);
+        (field.equal.iter()).position(|group| group.iter().any(|word| *word == text))
+    };
+    group(a).is_some_and(|found| group(b) == Some(found))
 }
 
 /// What differs.
@@ -58,7 +80,7 @@ impl Outcome {
 }
 
 /// Compares two sides. Sorts them by key in place.
-pub fn compare(first: &mut [Record], second: &mut [Record], rules: &Rules<'_>) -> Outcome {
+pub fn compare(first: &mut [Row], second: &mut [Row], rules: &Rules<'_>) -> Outcome {
     first.sort_by(|a, b| a.key.cmp(&b.key));
     second.sort_by(|a, b| a.key.cmp(&b.key));
     let (mut first, mut second) = (&*first, &*second);
@@ -85,7 +107,7 @@ pub fn compare(first: &mut [Record], second: &mut [Record], rules: &Rules<'_>) -
 }
 
 /// Takes the records that share the first one's key off the front.
-fn take_key<'a>(records: &mut &'a [Record]) -> &'a [Record] {
+fn take_key<'a>(records: &mut &'a [Row]) -> &'a [Row] {
     let same = match records.first() {
         Some(head) => records.iter().take_while(|r| r.key == head.key).count(),
         None => 0,
@@ -96,18 +118,21 @@ fn take_key<'a>(records: &mut &'a [Record]) -> &'a [Record] {
 }
 
 /// Judges all records of one key.
-fn judge(mine: &[Record], theirs: &[Record], rules: &Rules<'_>, outcome: &mut Outcome) {
+fn judge(mine: &[Row], theirs: &[Row], rules: &Rules<'_>, outcome: &mut Outcome) {
     let Some(any) = mine.first().or(theirs.first()) else {
         return;
     };
+    let id = |rows: &[Row]| rows.first().and_then(|row| row.id.clone());
     let row = |kind, field: Option<&str>, first, second| DifferenceRow {
         key: any.key.clone(),
+        ids: [id(mine), id(theirs)],
         kind,
         field: field.map(str::to_owned),
         first,
         second,
+        ..DifferenceRow::default()
     };
-    let fresh = |record: &Record| in_grace(record, rules.grace, rules.now);
+    let fresh = |record: &Row| in_grace(record, rules.grace, rules.now);
     if mine.iter().any(fresh) || theirs.iter().any(fresh) {
         outcome.skipped += 1;
         return;
@@ -116,11 +141,12 @@ fn judge(mine: &[Record], theirs: &[Record], rules: &Rules<'_>, outcome: &mut Ou
         ([a], [b]) => {
             outcome.compared += 1;
             let mut differs = false;
-            for (index, (name, compare)) in rules.fields.iter().enumerate() {
+            for (index, field) in rules.fields.iter().enumerate() {
                 let (a, b) = (&a.fields[index], &b.fields[index]);
-                if !a.same(b, *compare) {
+                if !same(field, a.as_deref(), b.as_deref()) {
                     differs = true;
-                    outcome.note(row(DifferenceKind::Field, Some(name), a.shown(), b.shown()));
+                    let name = Some(field.name.as_str());
+                    outcome.note(row(DifferenceKind::Field, name, a.clone(), b.clone()));
                 }
             }
             outcome.differing += u64::from(differs);
@@ -140,7 +166,7 @@ fn judge(mine: &[Record], theirs: &[Record], rules: &Rules<'_>, outcome: &mut Ou
         (mine, theirs) => {
             outcome.compared += 1;
             outcome.differing += 1;
-            let times = |records: &[Record]| Some(format!("{} records", records.len()));
+            let times = |records: &[Row]| Some(format!("{} records", records.len()));
             outcome.note(row(
                 DifferenceKind::Duplicate,
                 None,
@@ -153,38 +179,72 @@ fn judge(mine: &[Record], theirs: &[Record], rules: &Rules<'_>, outcome: &mut Ou
 
 /// It changed less than the grace window ago. A time further ahead than the window is a wrong clock, not a fresh
 /// change: it must not hide the record for ever.
-pub fn in_grace(record: &Record, grace: Duration, now: Timestamp) -> bool {
+pub fn in_grace(record: &Row, grace: Duration, now: Timestamp) -> bool {
     record
-        .updated
-        .is_some_and(|updated| updated > now - grace && updated < now + grace)
+        .changed
+        .is_some_and(|changed| changed > now - grace && changed < now + grace)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconcile::value::Value;
+    use crate::config::model::Compare;
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
-    fn record(key: &str, total: &str, age_ms: Option<i64>) -> Record {
-        Record {
+    fn record(key: &str, total: &str, age_ms: Option<i64>) -> Row {
+        Row {
             key: key.to_owned(),
-            fields: vec![Value::Text(total.to_owned())],
-            updated: age_ms.map(|age| Timestamp(NOW.0 - age)),
+            id: None,
+            fields: vec![Some(total.to_owned())],
+            changed: age_ms.map(|age| Timestamp(NOW.0 - age)),
         }
     }
 
-    fn rules(whole: bool) -> Rules<'static> {
-        Rules {
-            fields: vec![("total", Compare::Money)],
+    fn field(compare: Option<Compare>, equal: &[&[&str]]) -> JobField {
+        JobField {
+            name: "total".to_owned(),
+            compare,
+            equal: (equal.iter())
+                .map(|group| group.iter().map(|word| (*word).to_owned()).collect())
+                .collect(),
+            sensitive: false,
+        }
+    }
+
+    fn run(first: &[Row], second: &[Row], whole: bool) -> Outcome {
+        let fields = [field(Some(Compare::Money), &[])];
+        let rules = Rules {
+            fields: &fields,
             grace: Duration::from_secs(60),
             now: NOW,
             whole,
-        }
+        };
+        compare(&mut first.to_vec(), &mut second.to_vec(), &rules)
     }
 
-    fn run(first: &[Record], second: &[Record], whole: bool) -> Outcome {
-        compare(&mut first.to_vec(), &mut second.to_vec(), &rules(whole))
+    #[test]
+    fn values_mean_the_same_by_the_comparison_or_by_a_group() {
+        let groups: &[&[&str]] = &[&["processing", "paid"], &["completed", "closedwon"]];
+        for (compare, a, b, expected) in [
+            (None, None, None, true),
+            (None, None, Some("null"), false),
+            (None, Some("null"), Some("\"\""), false),
+            (None, Some("\"processing\""), Some("\"paid\""), true),
+            (None, Some("\"processing\""), Some("\"closedwon\""), false),
+            (None, Some("\"x\""), Some("\"y\""), false),
+            (None, Some("12.10 NOK"), Some("12.1"), true),
+            (Some(Compare::Casefold), Some("\"A\""), Some("\"a\""), true),
+            (None, Some(UNREAD), Some(UNREAD), false),
+            (
+                None,
+                Some("#0011223344556677"),
+                Some("#0011223344556677"),
+                true,
+            ),
+        ] {
+            assert_eq!(same(&field(compare, groups), a, b), expected, "{a:?} {b:?}");
+        }
     }
 
     /// `kind key field first second` of each difference.
@@ -230,7 +290,7 @@ mod tests {
         assert_eq!(
             told(&outcome),
             [
-                "Field 2 total \"20\" \"21\"",
+                "Field 2 total 20 21",
                 "OnlyFirst 3 - - -",
                 "Duplicate 4 - 2 records 1 records",
                 "OnlySecond 6 - - -",
@@ -277,7 +337,7 @@ mod tests {
             &[record("2", "3", None), record("3", "3", None)],
             false,
         );
-        assert_eq!(told(&outcome), ["Field 2 total \"2\" \"3\""]);
+        assert_eq!(told(&outcome), ["Field 2 total 2 3"]);
         assert_eq!(
             (outcome.only_first, outcome.only_second, outcome.compared),
             (0, 0, 1)
@@ -305,7 +365,7 @@ mod tests {
                 first in proptest::collection::btree_map("[a-f]{1,2}", 0..3u8, 0..20),
                 second in proptest::collection::btree_map("[a-f]{1,2}", 0..3u8, 0..20),
             ) {
-                let records = |side: &BTreeMap<String, u8>| -> Vec<Record> {
+                let records = |side: &BTreeMap<String, u8>| -> Vec<Row> {
                     side.iter().rev().map(|(k, v)| record(k, &v.to_string(), None)).collect()
                 };
                 let outcome = run(&records(&first), &records(&second), true);

@@ -1,37 +1,55 @@
 //! From counted differences to drift, and from drift to what is worth a line in the log. Pure.
 //!
-//! A listing that is empty where the other is not, that says it has further pages, or that has records without a key,
-//! never means "all missing" or "all well": the run is incomplete, and an incomplete run can raise an alarm over what it did compare but never declare it healed.
+//! A listing that is empty where the other is not, that did not come to its end, or that has records without a key, never
+//! means "all missing" or "all well": the run is incomplete, and an incomplete run can raise an alarm over what it did
+//! compare but never declare it healed.
 
-use crate::store::view::RunRow;
+use std::collections::BTreeMap;
+
+use crate::config::model::{Limit, Thresholds};
+use crate::record::amount::Amount;
+use crate::store::view::{RunRow, Severity};
 
 /// How far two systems have drifted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Below both thresholds.
-    Fine,
-    /// At or above `warn`.
-    Warning,
-    /// At or above `critical`.
-    Critical,
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measure {
+    /// Records that differ in any way, or are on one side only.
+    pub different: u64,
+    /// Different over compared and one-sided records, 0 to 1; none if there were none.
+    pub share: Option<f64>,
+    /// Money that differs, by ISO 4217 code: the sum of the amounts without their signs.
+    pub money: BTreeMap<String, Amount>,
 }
 
 /// Drift, 0 to 1: differing keys over compared and one-sided keys; none if there were none.
-pub fn drift(compared: u64, one_sided: u64, differing: u64) -> Option<f64> {
+pub fn share(compared: u64, one_sided: u64, differing: u64) -> Option<f64> {
     let all = compared + one_sided;
     (all > 0).then(|| (one_sided + differing) as f64 / all as f64)
 }
 
-/// Where `drift` stands. No drift at all is fine whatever the thresholds.
-pub fn level(drift: f64, warn: f64, critical: f64) -> Level {
-    if drift <= 0.0 {
-        Level::Fine
-    } else if drift >= critical {
-        Level::Critical
-    } else if drift >= warn {
-        Level::Warning
+/// A limit is reached. No drift at all reaches none.
+pub fn reaches(measure: &Measure, limit: &Limit) -> bool {
+    if measure.different == 0 {
+        return false;
+    }
+    let share =
+        (limit.share).is_some_and(|limit| measure.share.is_some_and(|share| share >= limit));
+    let count = limit.count.is_some_and(|limit| measure.different >= limit);
+    let money = limit.money.iter().any(|(amount, code)| {
+        let limit = Amount::parse(amount);
+        matches!((measure.money.get(code), limit), (Some(found), Some(limit)) if *found >= limit)
+    });
+    share || count || money
+}
+
+/// Where a measure stands; `Info`: below both thresholds.
+pub fn level(measure: &Measure, thresholds: &Thresholds) -> Severity {
+    if reaches(measure, &thresholds.critical) {
+        Severity::Critical
+    } else if reaches(measure, &thresholds.warn) {
+        Severity::Warning
     } else {
-        Level::Fine
+        Severity::Info
     }
 }
 
@@ -40,16 +58,14 @@ pub fn level(drift: f64, warn: f64, critical: f64) -> Level {
 pub struct Side<'a> {
     /// What the side is called: its system's name, with more where both sides are of one system.
     pub name: &'a str,
-    /// Where its records' keys are: a JSON Pointer.
-    pub key: &'a str,
     /// Records in its listing.
     pub records: u64,
     /// How many of them are older than the grace window: only these can be missed on the other side.
     pub settled: u64,
     /// How many of them have no key.
     pub without_key: u64,
-    /// Its answer says that there is more (a `Link` header with `rel="next"`).
-    pub more: bool,
+    /// Why it did not come to its end; none if it did.
+    pub broken: Option<&'a str>,
 }
 
 /// Why two listings do not say all.
@@ -67,14 +83,16 @@ pub struct Incomplete {
 pub fn incomplete(first: Side<'_>, second: Side<'_>) -> Option<Incomplete> {
     let sides = [(first, second), (second, first)];
     for (side, other) in sides {
-        let words = if side.records == 0 && other.settled > 0 {
+        let words = if let (0, Some(broken)) = (side.records, side.broken) {
+            format!("{} could not be listed: {broken}", side.name)
+        } else if side.records == 0 && other.settled > 0 {
             format!(
                 "{} listed nothing while {} listed {}: an empty listing is not taken as \"all missing\"",
                 side.name, other.name, other.records
             )
         } else if side.records > 0 && side.without_key == side.records {
             format!(
-                "none of the {} records of {} has a key: check `key` of this job",
+                "none of the {} records of {} has a key: check the `key` of its record map",
                 side.records, side.name
             )
         } else {
@@ -88,24 +106,24 @@ pub fn incomplete(first: Side<'_>, second: Side<'_>) -> Option<Incomplete> {
     }
     let mut words = Vec::new();
     for (side, _) in sides {
-        if side.more {
+        if let Some(broken) = side.broken {
             words.push(format!(
-                "the listing of {} has further pages, only the first was read: nothing is called missing",
+                "the listing of {} broke off: {broken}: nothing is called missing",
                 side.name
             ));
         }
         if side.without_key > 0 {
-            let (count, name, key) = (side.without_key, side.name, side.key);
+            let (count, name) = (side.without_key, side.name);
             words.push(match count {
-                1 => format!("1 record of {name} has no key at {key}"),
-                _ => format!("{count} records of {name} have no key at {key}"),
+                1 => format!("1 record of {name} has no key"),
+                _ => format!("{count} records of {name} have no key"),
             });
         }
     }
     (!words.is_empty()).then(|| Incomplete {
         words: words.join("; "),
         comparable: true,
-        whole: !first.more && !second.more,
+        whole: first.broken.is_none() && second.broken.is_none(),
     })
 }
 
@@ -115,21 +133,20 @@ pub enum Change {
     /// Nothing to say.
     None,
     /// A threshold was passed upwards.
-    Raised(Level),
+    Raised(Severity),
     /// Below both thresholds again.
     Healed,
 }
 
-/// The view of a job after a run, and what changed. A run without drift says nothing; an incomplete one never heals.
-pub fn change(before: Level, run: &RunRow, warn: f64, critical: f64) -> (Level, Change) {
-    let Some(drift) = run.drift else {
+/// The view of a job after a run, and what changed. A run that compared nothing says nothing; an incomplete one never heals.
+pub fn change(before: Severity, run: &RunRow) -> (Severity, Change) {
+    let Some(now) = run.level else {
         return (before, Change::None);
     };
-    let now = level(drift, warn, critical);
     match now.cmp(&before) {
         std::cmp::Ordering::Greater => (now, Change::Raised(now)),
         std::cmp::Ordering::Less if !run.complete => (before, Change::None),
-        std::cmp::Ordering::Less if now == Level::Fine => (now, Change::Healed),
+        std::cmp::Ordering::Less if now == Severity::Info => (now, Change::Healed),
         std::cmp::Ordering::Less | std::cmp::Ordering::Equal => (now, Change::None),
     }
 }
@@ -137,25 +154,13 @@ pub fn change(before: Level, run: &RunRow, warn: f64, critical: f64) -> (Level, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::RunId;
-    use crate::time::Timestamp;
-    use Level::{Critical, Fine, Warning};
+    use Severity::{Critical, Info as Fine, Warning};
 
-    fn run(drift: Option<f64>, complete: bool) -> RunRow {
+    fn run(level: Option<Severity>, complete: bool) -> RunRow {
         RunRow {
-            id: RunId(1),
-            job: "deals".to_owned(),
-            started: Timestamp::ZERO,
-            ended: Some(Timestamp::ZERO),
-            counts: [0, 0],
-            compared: 0,
-            only_first: 0,
-            only_second: 0,
-            differing: 0,
-            skipped: 0,
-            drift,
+            level,
             complete,
-            error: None,
+            ..RunRow::default()
         }
     }
 
@@ -168,46 +173,91 @@ mod tests {
             (99, 1, 1, Some(0.02)),
             (0, 3, 0, Some(1.0)),
         ] {
-            assert_eq!(drift(compared, one_sided, differing), expected);
+            assert_eq!(share(compared, one_sided, differing), expected);
+        }
+    }
+
+    fn limit(share: Option<f64>, count: Option<u64>, money: &[(&str, &str)]) -> Limit {
+        Limit {
+            share,
+            count,
+            money: (money.iter())
+                .map(|(amount, code)| ((*amount).to_owned(), (*code).to_owned()))
+                .collect(),
         }
     }
 
     #[test]
     fn thresholds_hold_from_their_value_on_and_no_drift_is_always_fine() {
-        for (drift, warn, critical, expected) in [
-            (0.0, 0.01, 0.05, Fine),
-            (0.009, 0.01, 0.05, Fine),
-            (0.01, 0.01, 0.05, Warning),
-            (0.05, 0.01, 0.05, Critical),
-            (0.0, 0.0, 0.0, Fine),
-            (0.001, 0.0, 0.5, Warning),
+        let thresholds = |warn, critical| Thresholds {
+            warn: limit(Some(warn), None, &[]),
+            critical: limit(Some(critical), None, &[]),
+        };
+        for (different, share, warn, critical, expected) in [
+            (0, 0.0, 0.01, 0.05, Fine),
+            (1, 0.009, 0.01, 0.05, Fine),
+            (1, 0.01, 0.01, 0.05, Warning),
+            (5, 0.05, 0.01, 0.05, Critical),
+            (0, 0.0, 0.0, 0.0, Fine),
+            (1, 0.001, 0.0, 0.5, Warning),
         ] {
-            assert_eq!(level(drift, warn, critical), expected, "{drift}");
+            let measure = Measure {
+                different,
+                share: Some(share),
+                ..Measure::default()
+            };
+            let found = level(&measure, &thresholds(warn, critical));
+            assert_eq!(found, expected, "{share}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_reached_by_any_of_its_parts() {
+        let measure = Measure {
+            different: 2,
+            share: Some(0.002),
+            money: [("NOK".to_owned(), Amount::parse("499.90").unwrap())].into(),
+        };
+        for (limit, expected) in [
+            (limit(Some(0.01), None, &[]), false),
+            (limit(Some(0.01), Some(2), &[]), true),
+            (limit(None, Some(3), &[("500", "NOK")]), false),
+            (limit(None, Some(3), &[("499.9", "NOK")]), true),
+            (limit(None, None, &[("1", "EUR")]), false),
+            (limit(None, None, &[]), false),
+        ] {
+            assert_eq!(reaches(&measure, &limit), expected, "{limit}");
         }
     }
 
     #[test]
     fn only_a_complete_run_heals_and_only_a_change_is_told() {
         for (before, seen, complete, after, told) in [
-            (Fine, Some(0.0), true, Fine, Change::None),
-            (Fine, Some(0.02), true, Warning, Change::Raised(Warning)),
-            (Fine, Some(0.09), false, Critical, Change::Raised(Critical)),
+            (Fine, Some(Fine), true, Fine, Change::None),
+            (Fine, Some(Warning), true, Warning, Change::Raised(Warning)),
+            (
+                Fine,
+                Some(Critical),
+                false,
+                Critical,
+                Change::Raised(Critical),
+            ),
             (
                 Warning,
-                Some(0.09),
+                Some(Critical),
                 true,
                 Critical,
                 Change::Raised(Critical),
             ),
-            (Critical, Some(0.02), true, Warning, Change::None),
-            (Critical, Some(0.0), true, Fine, Change::Healed),
-            (Warning, Some(0.0), true, Fine, Change::Healed),
-            (Warning, Some(0.0), false, Warning, Change::None),
+            (Critical, Some(Warning), true, Warning, Change::None),
+            (Critical, Some(Fine), true, Fine, Change::Healed),
+            (Warning, Some(Fine), true, Fine, Change::Healed),
+            (Warning, Some(Fine), false, Warning, Change::None),
             (Warning, None, true, Warning, Change::None),
-            (Warning, Some(0.02), true, Warning, Change::None),
+            (Warning, Some(Warning), true, Warning, Change::None),
         ] {
             assert_eq!(
-                change(before, &run(seen, complete), 0.01, 0.05),
+                change(before, &run(seen, complete)),
                 (after, told),
                 "{before:?} {seen:?} {complete}"
             );
@@ -215,22 +265,20 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_keyless_or_paged_listing_makes_the_run_incomplete() {
-        let side = |records, without_key, more| Side {
+    fn an_empty_keyless_or_broken_listing_makes_the_run_incomplete() {
+        let side = |records, without_key, broken: bool| Side {
             name: "crm",
-            key: "/id",
             records,
             settled: records,
             without_key,
-            more,
+            broken: broken.then_some("it answered 500"),
         };
         let shop = |records| Side {
             name: "shop",
-            key: "/id",
             records,
             settled: records,
             without_key: 0,
-            more: false,
+            broken: None,
         };
         for (shop_records, crm, expected) in [
             (
@@ -251,17 +299,17 @@ mod tests {
             (
                 12,
                 side(12, 0, true),
-                Some(("has further pages", true, false)),
+                Some(("broke off: it answered 500", true, false)),
             ),
             (
                 12,
                 side(12, 1, false),
-                Some(("1 record of crm has no key at /id", true, true)),
+                Some(("1 record of crm has no key", true, true)),
             ),
             (
                 12,
                 side(12, 2, true),
-                Some(("; 2 records of crm have no key at /id", true, false)),
+                Some(("; 2 records of crm have no key", true, false)),
             ),
             (0, side(0, 0, false), None),
         ] {

@@ -1,13 +1,13 @@
 //! Scheduled comparison of two systems: drift is found by the machine first.
 //!
-//! `parse`, `value`, `compare` and `drift` are pure policy; `run` reads both systems through the outbound client;
-//! `schedule` is the loop that the worker starts. Nothing here ever writes to an outside system.
+//! `row`, `wanted`, `compare` and `drift` are pure policy; `run` reads both systems by their record maps; `schedule` is the
+//! loop that the worker starts. Nothing here ever writes to an outside system: repairs are events, by the queue.
 
 pub mod compare;
 pub mod drift;
-pub mod parse;
+pub mod row;
 mod run;
 mod schedule;
-pub mod value;
+pub mod wanted;
 
 pub use schedule::{ReconcileHandle, spawn};

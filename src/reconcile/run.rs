@@ -1,26 +1,27 @@
-//! One execution of a job: both listings are read at once, then compared. It never writes; `schedule` stores what it says.
+//! One execution of a comparison: both sides are listed at once, then compared. It never writes; `schedule` stores what it
+//! says.
 //!
-//! Whatever goes wrong ends the run with words and without drift: an answer that is not a whole listing says nothing
-//! about what is missing.
+//! Whatever goes wrong with a listing makes the run incomplete, with words: what did not come to its end says nothing about
+//! what is missing.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::compare::{Outcome, Rules, compare, in_grace};
-use super::drift::{self, Side};
-use super::parse::{Listing, Shape, listing};
-use crate::config::model::Job;
-use crate::http::link;
-use crate::http::{Outbound, Reply};
+use super::drift::{self, Measure, Side};
+use super::row::Row;
+use super::wanted::Wanted;
+use crate::config::model::Records;
+use crate::event::expr::Engine;
+use crate::record::read;
+use crate::remote::Remote;
+use crate::store::HashKey;
+use crate::store::view::Severity;
 use crate::time::{Timestamp, short};
 
-/// How long one listing may take, from the request to its last byte.
-const LISTING: Duration = Duration::from_secs(30);
 /// How long a run may take, with the wait for the systems' budgets.
 const WHOLE: Duration = Duration::from_secs(120);
-/// The largest listing, in bytes.
-const MAX_BYTES: usize = 32 << 20;
 
 /// What a run found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,8 +30,10 @@ pub(super) struct Report {
     pub(super) counts: [u64; 2],
     /// What differs.
     pub(super) outcome: Outcome,
-    /// Differing over compared, 0 to 1.
-    pub(super) drift: Option<f64>,
+    /// How far it drifted.
+    pub(super) measure: Measure,
+    /// Where that stands; none if nothing could be compared.
+    pub(super) level: Option<Severity>,
     /// Both listings were whole, and every record had a key.
     pub(super) complete: bool,
     /// What went wrong, or why nothing was called missing. May hold text from outside.
@@ -47,27 +50,46 @@ impl Report {
     }
 }
 
+/// What a run reads with.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pub(super) remote: Remote,
+    pub(super) engine: Engine,
+    pub(super) key: HashKey,
+}
+
 /// Reads and compares. `now` is when the run began.
-pub(super) async fn run(job: &Job, outbound: &Outbound, now: Timestamp) -> Report {
-    let both = async { tokio::try_join!(fetch(job, 0, outbound), fetch(job, 1, outbound)) };
-    let (first, second) = match timeout(WHOLE, both).await {
-        Ok(Ok(replies)) => replies,
-        Ok(Err(error)) => return Report::failed(error),
-        Err(_) => {
-            return Report::failed(format!(
-                "not done within {}: a system's rate budget may be used up",
-                short(WHOLE)
-            ));
-        }
+pub(super) async fn run(job: &Records, reader: &Reader, now: Timestamp) -> Report {
+    let both = async { tokio::join!(reader.list(job, 0, now), reader.list(job, 1, now)) };
+    let Ok((first, second)) = timeout(WHOLE, both).await else {
+        return Report::failed(format!(
+            "not done within {}: a system's rate budget may be used up",
+            short(WHOLE)
+        ));
     };
     let job = job.clone();
-    tokio::task::spawn_blocking(move || judge(&job, [&first, &second], now))
+    tokio::task::spawn_blocking(move || judge(&job, [first, second], now))
         .await
         .unwrap_or_else(|_| Report::failed("the comparison failed"))
 }
 
+/// What one side's listing brought.
+#[derive(Debug, Default)]
+struct Listed {
+    rows: Vec<Row>,
+    without_key: u64,
+    /// Why it did not come to its end.
+    broken: Option<String>,
+}
+
+impl Listed {
+    fn len(&self) -> u64 {
+        self.rows.len() as u64 + self.without_key
+    }
+}
+
 /// What a side is called: its system, and which of the two where both are of one system.
-fn called(job: &Job, index: usize) -> String {
+fn called(job: &Records, index: usize) -> String {
     let [first, second] = &job.sides;
     let system = &job.sides[index].system;
     if first.system != second.system {
@@ -79,56 +101,60 @@ fn called(job: &Job, index: usize) -> String {
     }
 }
 
-/// One side's answer, if it can be a listing at all.
-async fn fetch(job: &Job, index: usize, outbound: &Outbound) -> Result<Reply, String> {
-    let side = &job.sides[index];
-    let name = called(job, index);
-    let reply = outbound
-        .get(&side.system, &side.list, LISTING, MAX_BYTES)
-        .await
-        .map_err(|error| format!("{name}: {error}"))?;
-    if reply.status != 200 {
-        return Err(format!("{name} answered {} to {}", reply.status, side.list));
+impl Reader {
+    /// Lists one side, as far as it goes.
+    async fn list(&self, job: &Records, index: usize, now: Timestamp) -> Listed {
+        let mut listed = Listed::default();
+        listed.broken = self.pages(job, index, now, &mut listed).await.err();
+        listed
     }
-    if reply.truncated {
-        return Err(match reply.body.len() {
-            MAX_BYTES.. => format!("the listing of {name} is larger than 32 MiB"),
-            _ => format!(
-                "the listing of {name} was cut, or took longer than {}",
-                short(LISTING)
-            ),
-        });
+
+    async fn pages(
+        &self,
+        job: &Records,
+        index: usize,
+        now: Timestamp,
+        listed: &mut Listed,
+    ) -> Result<(), String> {
+        let map = &job.sides[index].map;
+        let wanted = Wanted::of(job, index);
+        let since = job.window.map(|window| now - window);
+        let mut pages =
+            (self.remote.pages_of(map, since, None)).map_err(|error| error.to_string())?;
+        while let Some(page) = pages.next().await.map_err(|error| error.to_string())? {
+            for node in &page.records {
+                let record =
+                    read::one(map, node, &self.engine).map_err(|error| error.to_string())?;
+                let row = Row::of(&record, &wanted, &self.key);
+                if row.key.trim().is_empty() {
+                    listed.without_key += 1;
+                } else {
+                    listed.rows.push(row);
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(reply)
 }
 
-/// Parses and compares two answers. Pure.
-fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
-    let read = |index: usize| -> Result<Listing, String> {
-        let side = &job.sides[index];
-        let fields = job.fields.iter().map(|field| field.at[index].as_str());
-        let shape = Shape::new(&side.items, &side.key, side.updated.as_deref(), fields);
-        listing(&replies[index].body, &shape)
-            .map_err(|error| format!("{}: {error}", called(job, index)))
-    };
-    let (mut first, mut second) = match (read(0), read(1)) {
-        (Ok(first), Ok(second)) => (first, second),
-        (Err(error), _) | (_, Err(error)) => return Report::failed(error),
-    };
+/// Compares two listings. Pure.
+fn judge(job: &Records, mut listed: [Listed; 2], now: Timestamp) -> Report {
     let names = [called(job, 0), called(job, 1)];
-    let side = |index: usize, listing: &Listing| Side {
-        name: &names[index],
-        key: &job.sides[index].key,
-        records: listing.len(),
-        settled: (listing.records.iter())
-            .filter(|record| !in_grace(record, job.grace, now))
-            .count() as u64
-            + listing.without_key,
-        without_key: listing.without_key,
-        more: link::next(&replies[index].headers).is_some(),
+    let side = |index: usize| {
+        let listed = &listed[index];
+        Side {
+            name: &names[index],
+            records: listed.len(),
+            settled: (listed.rows.iter())
+                .filter(|row| !in_grace(row, job.grace, now))
+                .count() as u64
+                + listed.without_key,
+            without_key: listed.without_key,
+            broken: listed.broken.as_deref(),
+        }
     };
-    let incomplete = drift::incomplete(side(0, &first), side(1, &second));
-    let counts = [first.len(), second.len()];
+    let incomplete = drift::incomplete(side(0), side(1));
+    let counts = [listed[0].len(), listed[1].len()];
     if let Some(incomplete) = &incomplete
         && !incomplete.comparable
     {
@@ -138,22 +164,27 @@ fn judge(job: &Job, replies: [&Reply; 2], now: Timestamp) -> Report {
         };
     }
     let rules = Rules {
-        fields: job
-            .fields
-            .iter()
-            .map(|field| (field.name.as_str(), field.compare))
-            .collect(),
+        fields: &job.fields,
         grace: job.grace,
         now,
         whole: incomplete
             .as_ref()
             .is_none_or(|incomplete| incomplete.whole),
     };
-    let outcome = compare(&mut first.records, &mut second.records, &rules);
+    let [first, second] = &mut listed;
+    let outcome = compare(&mut first.rows, &mut second.rows, &rules);
     let one_sided = outcome.only_first + outcome.only_second;
+    let measure = Measure {
+        different: outcome.differences_counted(),
+        share: drift::share(outcome.compared, one_sided, outcome.differing),
+        ..Measure::default()
+    };
     Report {
         counts,
-        drift: drift::drift(outcome.compared, one_sided, outcome.differing),
+        level: measure
+            .share
+            .map(|_| drift::level(&measure, &job.thresholds)),
+        measure,
         complete: incomplete.is_none(),
         error: incomplete.map(|incomplete| incomplete.words),
         outcome,

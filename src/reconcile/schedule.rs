@@ -12,13 +12,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::drift::{Change, Level, change};
-use super::run::{Report, run};
+use super::drift::{Change, change};
+use super::run::{Reader, Report, run};
 use crate::config::live::Live;
-use crate::config::model::Job;
+use crate::config::model::{Check, Job, Timing};
 use crate::control::action::Refused;
+use crate::event::expr::Engine;
 use crate::http::Outbound;
 use crate::ids::RunId;
+use crate::remote::Remote;
 use crate::store::view::{RunRow, Severity};
 use crate::store::{LogEntry, Store, StoreError};
 use crate::time::Timestamp;
@@ -96,10 +98,16 @@ pub fn spawn(
     let (asks, asked) = mpsc::unbounded_channel();
     let running = Running::default();
     let ended = CancellationToken::new();
+    let engine = Engine::new();
+    let key = store.hash_key();
     let schedule = Schedule {
         store,
         live: live.clone(),
-        outbound,
+        reader: Reader {
+            remote: Remote::new(live.clone(), outbound, engine.clone()),
+            engine,
+            key,
+        },
         stop,
         running: running.clone(),
         plans: HashMap::new(),
@@ -123,15 +131,24 @@ pub fn spawn(
 struct Plan {
     /// When the last run began; none if there was none.
     last: Option<Instant>,
-    level: Level,
+    level: Severity,
     failing: bool,
     /// How many of the latest runs, without a good one between, compared nothing.
     vain: u32,
 }
 
 impl Plan {
-    fn due(&self, every: Duration) -> Option<Instant> {
-        self.last.map(|last| last + wait(every, self.vain))
+    /// When it is due; none: at once. `now`: both clocks, and the site's time zone.
+    fn due(&self, timing: &Timing, now: (Timestamp, Instant, chrono_tz::Tz)) -> Option<Instant> {
+        let (clock, instant, zone) = now;
+        let last = self.last?;
+        let ago = instant.saturating_duration_since(last);
+        let every = match timing {
+            Timing::Every(every) => *every,
+            // By the wall clock, from the last run on: a step of the clock moves the times with it.
+            Timing::Cron(cron) => cron.next(clock - ago, zone)?.since(clock - ago),
+        };
+        Some(last + wait(every, self.vain))
     }
 }
 
@@ -145,13 +162,13 @@ fn wait(every: Duration, vain: u32) -> Duration {
 
 /// The run ended without having compared anything, or never ended.
 fn was_vain(row: &RunRow) -> bool {
-    row.ended.is_none() || (row.error.is_some() && row.drift.is_none())
+    row.ended.is_none() || (row.error.is_some() && row.level.is_none())
 }
 
 struct Schedule {
     store: Store,
     live: Live,
-    outbound: Outbound,
+    reader: Reader,
     stop: CancellationToken,
     running: Running,
     plans: HashMap<String, Plan>,
@@ -229,8 +246,7 @@ impl Schedule {
                     self.finish(row.id, &job, row.started, report).await;
                 }
             }
-            self.plans
-                .insert(job.name.clone(), recalled(&job, &history, now));
+            self.plans.insert(job.name.clone(), recalled(&history, now));
         }
     }
 
@@ -239,15 +255,16 @@ impl Schedule {
         let now = Instant::now();
         let mut wake = now + LONGEST_SLEEP;
         let config = self.live.borrow().config.clone();
+        let clocks = (self.store.clock().now(), now, config.site.timezone);
         for job in &config.reconcile {
             let Some(plan) = self.plans.get(&job.name) else {
                 continue;
             };
-            let due = plan.due(job.every).unwrap_or(now);
+            let due = plan.due(&job.timing, clocks).unwrap_or(now);
             if due > now {
                 wake = wake.min(due);
             } else if self.running.lock().insert(job.name.clone()) {
-                self.start(job.clone());
+                self.start(job.clone(), "schedule");
             }
         }
         wake
@@ -257,21 +274,21 @@ impl Schedule {
     fn start_asked(&mut self, name: &str) {
         let config = self.live.borrow().config.clone();
         match config.reconcile.iter().find(|job| job.name == name) {
-            Some(job) => self.start(job.clone()),
+            Some(job) => self.start(job.clone(), "asked"),
             None => {
                 self.running.lock().remove(name);
             }
         }
     }
 
-    fn start(&mut self, job: Job) {
+    fn start(&mut self, job: Job, why: &'static str) {
         if let Some(plan) = self.plans.get_mut(&job.name) {
             plan.last = Some(Instant::now());
         }
-        let (store, outbound) = (self.store.clone(), self.outbound.clone());
+        let (store, reader) = (self.store.clone(), self.reader.clone());
         let stop = self.stop.clone();
         self.runs.spawn(async move {
-            let row = one_run(&store, &outbound, &job, stop).await;
+            let row = one_run(&store, &reader, &job, why, stop).await;
             let row = row.map_err(|error| {
                 tracing::warn!(
                     job = job.name,
@@ -301,7 +318,7 @@ impl Schedule {
         } else {
             0
         };
-        let (level, changed) = change(plan.level, &row, job.warn, job.critical);
+        let (level, changed) = change(plan.level, &row);
         plan.level = level;
         lines.extend(told(job, &row, changed));
         for (severity, text) in lines {
@@ -330,11 +347,9 @@ impl Schedule {
     }
 }
 
-/// Where a job stands, by its stored runs (newest first), under today's thresholds.
-fn recalled(job: &Job, history: &[RunRow], now: (Timestamp, Instant)) -> Plan {
-    let level = history.iter().rev().fold(Level::Fine, |level, row| {
-        change(level, row, job.warn, job.critical).0
-    });
+/// Where a job stands, by its stored runs (newest first).
+fn recalled(history: &[RunRow], now: (Timestamp, Instant)) -> Plan {
+    let level = (history.iter().rev()).fold(Severity::Info, |level, row| change(level, row).0);
     Plan {
         // A start that seems to lie in the future (the clock was set back) counts as just now.
         last: history
@@ -348,9 +363,9 @@ fn recalled(job: &Job, history: &[RunRow], now: (Timestamp, Instant)) -> Plan {
 
 /// The log line of a change.
 fn told(job: &Job, row: &RunRow, changed: Change) -> Option<(Severity, String)> {
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
-    let drift = percent(row.drift.unwrap_or_default());
-    let [first, second] = &job.sides;
+    let drift = format!("{:.1} %", row.drift.unwrap_or_default() * 100.0);
+    let records = job.records()?;
+    let [first, second] = &records.sides;
     let (name, first, second) = (&job.name, &first.system, &second.system);
     match changed {
         Change::None => None,
@@ -358,19 +373,17 @@ fn told(job: &Job, row: &RunRow, changed: Change) -> Option<(Severity, String)> 
             Severity::Info,
             format!("{name}: {first} and {second} agree again, drift {drift}"),
         )),
-        Change::Raised(level) => {
-            let (severity, threshold) = match level {
-                Level::Critical => (Severity::Critical, job.critical),
-                Level::Warning | Level::Fine => (Severity::Warning, job.warn),
+        Change::Raised(severity) => {
+            let limits = &records.thresholds;
+            let limit = match severity {
+                Severity::Critical => &limits.critical,
+                Severity::Warning | Severity::Info => &limits.warn,
             };
             Some((
                 severity,
                 format!(
-                    "{name}: drift {drift} between {first} and {second} passes {}: {} missing in {second}, {} missing in {first}, {} differ",
-                    percent(threshold),
-                    row.only_first,
-                    row.only_second,
-                    row.differing
+                    "{name}: drift {drift} between {first} and {second} passes {limit}: {} missing in {second}, {} missing in {first}, {} differ",
+                    row.only_first, row.only_second, row.differing
                 ),
             ))
         }
@@ -380,14 +393,21 @@ fn told(job: &Job, row: &RunRow, changed: Change) -> Option<(Severity, String)> 
 /// One run from its first row to its last.
 async fn one_run(
     store: &Store,
-    outbound: &Outbound,
+    reader: &Reader,
     job: &Job,
+    why: &'static str,
     stop: CancellationToken,
 ) -> Result<RunRow, StoreError> {
-    let id = store.start_run(job.name.clone()).await?;
+    let id = store.start_run(job.name.clone(), why).await?;
     let started = store.clock().now();
+    let work = async {
+        match &job.check {
+            Check::Records(records) => run(records, reader, started).await,
+            Check::Backlog(_) => Report::failed("not part of this version"),
+        }
+    };
     let report = stop
-        .run_until_cancelled(run(job, outbound, started))
+        .run_until_cancelled(work)
         .await
         .unwrap_or_else(|| Report::failed("interrupted: the worker stopped"));
     finish(store, id, job, started, report).await
@@ -412,9 +432,14 @@ async fn finish(
         only_second: outcome.only_second,
         differing: outcome.differing,
         skipped: outcome.skipped,
-        drift: report.drift,
+        drift: report.measure.share,
+        money: (report.measure.money.iter())
+            .map(|(code, amount)| (code.clone(), amount.to_string()))
+            .collect(),
+        level: report.level,
         complete: report.complete,
         error: report.error,
+        ..RunRow::default()
     };
     store.finish_run(row.clone(), outcome.differences).await?;
     Ok(row)

@@ -1,6 +1,7 @@
 //! What a record map says, checked: `[systems.NAME.records.TYPE]` over its preset. Types only.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// A record type of one system.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,6 +34,29 @@ pub struct RecordMap {
     pub links: BTreeMap<String, Shape>,
     /// Lists all, or those changed since a time.
     pub list: Option<Listing>,
+    /// The file that has them all, where the system is one.
+    pub file: Option<RecordFile>,
+}
+
+/// A file whose entries are records; relative to the configuration's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordFile {
+    /// One JSON object a line.
+    Ndjson(PathBuf),
+    /// The first line names the members (RFC 4180); all values are texts.
+    Csv {
+        /// The file.
+        file: PathBuf,
+        /// Between values.
+        separator: u8,
+    },
+    /// What a query answers: each row an object of its columns.
+    Sqlite {
+        /// The database, opened read-only.
+        file: PathBuf,
+        /// One SELECT; `:since` is RFC 3339, or null.
+        query: String,
+    },
 }
 
 /// The type of the events that polling makes of a record: `order.changed`.

@@ -3,6 +3,7 @@
 //! must never become a float. The dispatcher, `remote` and the command line call it.
 
 pub mod alike;
+pub mod amount;
 pub mod body;
 mod compare;
 mod convert;

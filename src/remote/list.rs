@@ -115,6 +115,20 @@ impl Remote {
         from: Option<&str>,
     ) -> Result<Pages, RemoteError> {
         let map: Arc<RecordMap> = self.map(system, kind)?;
+        self.pages_of(&map, since, from)
+    }
+
+    /// The same by a record map that need not be one of the configuration's own.
+    ///
+    /// # Errors
+    /// As [`Self::pages`], but for `Kind`.
+    pub fn pages_of(
+        &self,
+        map: &RecordMap,
+        since: Option<Timestamp>,
+        from: Option<&str>,
+    ) -> Result<Pages, RemoteError> {
+        let (system, kind) = (map.system.as_str(), map.kind.as_str());
         let listing = map.list.as_ref().ok_or_else(|| RemoteError::Shape {
             system: system.to_owned(),
             kind: kind.to_owned(),
@@ -125,7 +139,7 @@ impl Remote {
             since,
             ..Filling::default()
         };
-        let mut request = shape::listing(&base, &map, listing, &filling, &self.engine)?;
+        let mut request = shape::listing(&base, map, listing, &filling, &self.engine)?;
         let bad = |_| RemoteError::System(system.to_owned());
         let first = Url::parse(&request.url).map_err(bad)?;
         let next = match from {
@@ -226,6 +240,8 @@ impl Pages {
                 .call(&self.system, &self.request, TIMEOUT, READ_CAP)
                 .await?;
             match reply.status {
+                // A part of a page is no page (RFC 9110, 15.3.7): nobody asked for a range.
+                206 => return Err(ListError::Status(206)),
                 200..=299 if reply.truncated && reply.body.len() < READ_CAP => {
                     return Err(ListError::Cut(reply.body.len()));
                 }

@@ -695,8 +695,14 @@ impl Store {
     }
 
     /// Opens a run of a reconciliation job.
-    pub async fn start_run(&self, job: String) -> Result<RunId, StoreError> {
-        self.call(move |work| super::runs::start(work, &job)).await
+    pub async fn start_run(&self, job: String, why: &'static str) -> Result<RunId, StoreError> {
+        self.call(move |work| super::runs::start(work, &job, why))
+            .await
+    }
+
+    /// The key of this database's keyed hashes.
+    pub fn hash_key(&self) -> HashKey {
+        self.inner.hash_key.clone()
     }
 
     /// Ends a run; `run.id` says which.

@@ -31,7 +31,13 @@ const GRAIN: i64 = 3_600_000;
 
 /// The key of the hashes: random, made once, kept in the database that it is for.
 #[derive(Clone)]
-pub(super) struct HashKey([u8; 32]);
+pub struct HashKey([u8; 32]);
+
+impl std::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashKey")
+    }
+}
 
 impl HashKey {
     /// Reads it, or makes it.
@@ -55,7 +61,7 @@ impl HashKey {
     }
 
     /// `#` and 16 hex digits.
-    pub(super) fn hash(&self, text: &str) -> String {
+    pub fn hash(&self, text: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
         mac.update(text.as_bytes());
@@ -63,7 +69,7 @@ impl HashKey {
     }
 
     /// A value as the ledger keeps it: the same text for the same value, whatever system wrote it.
-    pub(super) fn text(&self, value: &Value, sensitive: bool) -> String {
+    pub fn text(&self, value: &Value, sensitive: bool) -> String {
         let text = value.canonical();
         if sensitive {
             return self.hash(&text);

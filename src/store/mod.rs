@@ -49,6 +49,7 @@ mod tests;
 
 pub use accept::{CAME_AGAIN, TOO_DEEP};
 pub use api::Store;
+pub use ledger::HashKey;
 pub use lineage::reference;
 pub use reader::{Cursor, ReadError, Reader, Soundness};
 pub use types::{

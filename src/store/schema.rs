@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::types::OpenError;
 
 /// One step per schema version, in order; the database's `user_version` counts those applied.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Records: what is known of each, in which system, and what waits for it.
 ///
@@ -93,6 +93,50 @@ CREATE UNIQUE INDEX review_open ON review(record, field, source, receiver) WHERE
 CREATE INDEX review_record ON review(record);
 ALTER TABLE delivery ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batch ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Reconciliation: what a run found and is doing, what it would write, what was listed because it was missed.
+///
+/// `run_side` is the checkpoint of a listing. `tolerated` has differences that a person accepted, by a hash of all that they
+/// are made of: when a value changes they count again.
+const V4: &str = "
+ALTER TABLE run ADD COLUMN why TEXT NOT NULL DEFAULT 'schedule';
+ALTER TABLE run ADD COLUMN phase TEXT;
+ALTER TABLE run ADD COLUMN in_flight INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN vanished INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN money TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE run ADD COLUMN level INTEGER;
+ALTER TABLE run ADD COLUMN mode TEXT NOT NULL DEFAULT 'report';
+ALTER TABLE run ADD COLUMN rules INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN note TEXT;
+ALTER TABLE run ADD COLUMN plan INTEGER;
+ALTER TABLE difference ADD COLUMN id_first TEXT;
+ALTER TABLE difference ADD COLUMN id_second TEXT;
+ALTER TABLE difference ADD COLUMN base TEXT;
+ALTER TABLE difference ADD COLUMN changed TEXT;
+ALTER TABLE difference ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE difference ADD COLUMN grade TEXT NOT NULL DEFAULT 'told';
+ALTER TABLE difference ADD COLUMN note TEXT;
+CREATE TABLE run_side(
+  run INTEGER NOT NULL, side INTEGER NOT NULL, system TEXT NOT NULL, kind TEXT NOT NULL, since INTEGER, seen INTEGER NOT NULL,
+  expected INTEGER, next TEXT, bytes INTEGER NOT NULL, done INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(run, side)) WITHOUT ROWID;
+CREATE TABLE plan(
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL, job TEXT NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL,
+  undoes INTEGER, decided INTEGER, actor TEXT, ended INTEGER, note TEXT);
+CREATE INDEX plan_job ON plan(job, id);
+CREATE INDEX plan_open ON plan(id) WHERE ended IS NULL;
+CREATE TABLE plan_write(
+  plan INTEGER NOT NULL, n INTEGER NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, system TEXT NOT NULL, id TEXT, verb TEXT NOT NULL,
+  field TEXT, old TEXT, new TEXT, rule TEXT NOT NULL, sensitive INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, event INTEGER,
+  PRIMARY KEY(plan, n)) WITHOUT ROWID;
+CREATE INDEX plan_write_event ON plan_write(event) WHERE event IS NOT NULL;
+CREATE TABLE tolerated(
+  job TEXT NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY(job, hash)) WITHOUT ROWID;
+CREATE TABLE backfill(
+  id INTEGER PRIMARY KEY, system TEXT NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL, started INTEGER NOT NULL,
+  ended INTEGER, seen INTEGER NOT NULL DEFAULT 0, new INTEGER NOT NULL DEFAULT 0, error TEXT);
+CREATE INDEX backfill_source ON backfill(system, kind, id);
 ";
 
 const V1: &str = "

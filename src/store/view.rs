@@ -3,13 +3,14 @@
 mod held;
 mod lineage;
 mod notes;
+mod reconcile;
 mod records;
 mod review;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, RunId};
+use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId};
 use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::About;
 use crate::time::Timestamp;
@@ -17,6 +18,10 @@ use crate::time::Timestamp;
 pub use held::{Admission, HeldDetail, HeldEdit, HeldGroup, HeldRow};
 pub use lineage::{MOST_TRACED, Trace, TraceDelivery, TraceEvent, TraceNode};
 pub use notes::{NoteFilter, NoteKind, NoteRow, ShapeRow};
+pub use reconcile::{
+    BackfillRow, Changed, DifferenceKind, DifferenceRow, Grade, PlanRow, PlanState, PlanWrite,
+    RunRow, SideRow, WriteState, WriteVerb,
+};
 pub use records::{
     AdoptDifference, AdoptionRow, HoldingRow, Matched, NeedRow, PollRow, RecordRow, SenderRow,
     Shadowed, Story, StoryLine,
@@ -548,66 +553,6 @@ pub struct BatchRow {
     pub pace: f64,
     /// When it ended.
     pub ended: Option<Timestamp>,
-}
-
-/// One execution of a reconciliation job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RunRow {
-    /// Its number.
-    pub id: RunId,
-    /// The job.
-    pub job: String,
-    /// Start.
-    pub started: Timestamp,
-    /// End; none while it runs.
-    pub ended: Option<Timestamp>,
-    /// Records on each side.
-    pub counts: [u64; 2],
-    /// Keys compared (on both sides, outside grace).
-    pub compared: u64,
-    /// On the first side only.
-    pub only_first: u64,
-    /// On the second side only.
-    pub only_second: u64,
-    /// On both sides, with a differing field.
-    pub differing: u64,
-    /// Skipped: in grace.
-    pub skipped: u64,
-    /// Differences / (compared + one-sided), 0 to 1; none if nothing could be compared.
-    pub drift: Option<f64>,
-    /// Both listings were whole.
-    pub complete: bool,
-    /// What went wrong.
-    pub error: Option<String>,
-}
-
-/// What kind of mismatch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DifferenceKind {
-    /// Missing on the second side.
-    OnlyFirst,
-    /// Missing on the first side.
-    OnlySecond,
-    /// A field differs.
-    Field,
-    /// A key occurs more than once on a side.
-    Duplicate,
-}
-
-/// One mismatch of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DifferenceRow {
-    /// The record's key.
-    pub key: String,
-    /// What kind.
-    pub kind: DifferenceKind,
-    /// The field, if one differs.
-    pub field: Option<String>,
-    /// The first side's value.
-    pub first: Option<String>,
-    /// The second side's value.
-    pub second: Option<String>,
 }
 
 /// An event of those of one type.

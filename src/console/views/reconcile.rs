@@ -1,5 +1,7 @@
 //! Screen 6: reconciliation jobs and their drift; and the differences of a run.
 
+use std::time::Duration;
+
 use ratatui::layout::Rect;
 
 use super::super::model::{Model, Slot};
@@ -9,7 +11,7 @@ use super::super::widgets::table::{self, Column, Row, fixed, flex, number};
 use super::super::widgets::{self, Pen};
 use super::replays::progress;
 use crate::config::model::Job;
-use crate::store::view::{DifferenceKind, RunRow};
+use crate::store::view::{DifferenceKind, RunRow, Severity};
 use crate::time::short;
 use crate::watch;
 
@@ -40,19 +42,19 @@ pub(super) fn above(model: &Model) -> usize {
 }
 
 /// How a job is, in glyph, word and role.
-fn state(model: &Model, job: &Job, run: Option<&RunRow>) -> (&'static str, &'static str, Role) {
+fn state(model: &Model, run: Option<&RunRow>) -> (&'static str, &'static str, Role) {
     let (unicode, ascii, word, role) = match run {
         None => ("○", "o", "not yet", Role::Dim),
         Some(run) if run.ended.is_none() => ("▶", ">", "running", Role::Busy),
         Some(run) if run.error.is_some() => ("✖", "X", "failed", Role::Bad),
-        Some(run) => match run.drift {
+        Some(run) => match run.level {
             None => ("?", "?", "unknown", Role::Warn),
-            Some(drift) if drift > 0.0 && drift >= job.critical => {
-                ("✖", "X", "critical", Role::Bad)
+            Some(Severity::Critical) => ("✖", "X", "critical", Role::Bad),
+            Some(Severity::Warning) => ("▲", "!", "drifting", Role::Warn),
+            Some(Severity::Info) if run.drift.is_some_and(|drift| drift > 0.0) => {
+                ("●", "*", "in limits", Role::Good)
             }
-            Some(drift) if drift > 0.0 && drift >= job.warn => ("▲", "!", "drifting", Role::Warn),
-            Some(drift) if drift > 0.0 => ("●", "*", "in limits", Role::Good),
-            Some(_) => ("●", "*", "ok", Role::Good),
+            Some(Severity::Info) => ("●", "*", "ok", Role::Good),
         },
     };
     (model.theme.glyph(unicode, ascii), word, role)
@@ -122,7 +124,7 @@ fn percent(share: f64) -> String {
 
 fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Role)> {
     let run = runs_of(model, job).next();
-    let (glyph, word, role) = state(model, job, run);
+    let (glyph, word, role) = state(model, run);
     let number = |f: fn(&RunRow) -> u64| {
         (
             run.map_or_else(String::new, |run| widgets::count(f(run))),
@@ -130,8 +132,7 @@ fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Rol
         )
     };
     let drift = run.and_then(|run| run.drift);
-    // The bar is full at twice the critical threshold, so that both thresholds have a place on it.
-    let full = (job.critical * 2.0).max(1e-9);
+    let shares = job.shares();
     vec![
         (job.name.clone(), Role::Title),
         (format!("{glyph} {word}"), role),
@@ -150,18 +151,20 @@ fn cells(model: &Model, job: &Job, bar: usize, width: usize) -> Vec<(String, Rol
         number(|run| run.differing),
         (drift.map_or_else(|| "?".to_owned(), percent), role),
         (
-            drift.map_or_else(String::new, |drift| {
-                gauge(
-                    drift / full,
-                    [job.warn, job.critical].map(|limit| limit / full),
-                    bar,
-                    model.theme.ascii,
-                )
+            (drift.zip(shares)).map_or_else(String::new, |(drift, shares)| {
+                let full = full(shares);
+                let limits = shares.map(|limit| limit / full);
+                gauge(drift / full, limits, bar, model.theme.ascii)
             }),
             role,
         ),
         (drift_line(model, job, width), Role::Busy),
     ]
+}
+
+/// The drift at which the bar is full: twice the critical one, so that both thresholds have a place on it.
+fn full([_, critical]: [f64; 2]) -> f64 {
+    (critical * 2.0).max(1e-9)
 }
 
 fn compared(run: &RunRow) -> String {
@@ -179,7 +182,7 @@ fn missing(job: &Job, run: &RunRow) -> String {
     let parts: Vec<String> = sides
         .into_iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(side, count)| format!("in {} {}", job.sides[side].system, widgets::count(count)))
+        .map(|(side, count)| format!("in {} {}", job.called()[side], widgets::count(count)))
         .collect();
     if parts.is_empty() {
         "none".to_owned()
@@ -209,11 +212,14 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
             (format!(" {} ", job.name), Role::Title),
             (
                 format!(
-                    "{} against {}, every {}, grace {}, owner {}",
-                    job.sides[1].system,
-                    job.sides[0].system,
-                    short(job.every),
-                    short(job.grace),
+                    "{} against {}, {}, grace {}, owner {}",
+                    job.called()[1],
+                    job.called()[0],
+                    job.timing,
+                    short(
+                        job.records()
+                            .map_or(Duration::ZERO, |records| records.grace)
+                    ),
                     job.owner
                 ),
                 Role::Dim,
@@ -221,26 +227,28 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
         ],
         vec![(
             format!(
-                " limits: warn {}, critical {}",
-                percent(job.warn),
-                percent(job.critical)
+                " limits: {}",
+                (job.records()).map_or_else(String::new, |records| {
+                    let limits = &records.thresholds;
+                    format!("warn {}, critical {}", limits.warn, limits.critical)
+                })
             ),
             Role::Dim,
         )],
     ];
     let room = usize::from(area.width).saturating_sub(40).min(60);
     if let Some(drift) = run.and_then(|run| run.drift)
+        && let Some(shares) = job.shares()
         && room >= 10
     {
-        let (_, _, role) = state(model, job, run);
-        // Full at twice the critical threshold, so that both thresholds have a place on it.
-        let full = (job.critical * 2.0).max(1e-9);
+        let (_, _, role) = state(model, run);
+        let full = full(shares);
         lines.push(vec![
             (format!(" drift {:>6} ", percent(drift)), role),
             (
                 gauge(
                     drift / full,
-                    [job.warn, job.critical].map(|limit| limit / full),
+                    shares.map(|limit| limit / full),
                     room,
                     model.theme.ascii,
                 ),
@@ -304,7 +312,7 @@ pub(super) fn draw_differences(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             .find(|job| job.name == run.job)
     });
     let sides = job.map_or(["first", "second"].map(str::to_owned), |job| {
-        [job.sides[0].system.clone(), job.sides[1].system.clone()]
+        job.called().map(str::to_owned)
     });
     if let Some(run) = run {
         let zone = model.config.site.timezone;
@@ -339,6 +347,7 @@ pub(super) fn draw_differences(model: &Model, pen: &mut Pen<'_>, area: Rect) {
                 DifferenceKind::OnlySecond => (format!("missing in {}", sides[0]), Role::Bad),
                 DifferenceKind::Field => ("differs".to_owned(), Role::Warn),
                 DifferenceKind::Duplicate => ("more than once".to_owned(), Role::Warn),
+                other => (other.word().to_owned(), Role::Warn),
             };
             Row {
                 cells: vec![

@@ -1,10 +1,24 @@
 //! What is wrong with a reconciliation job.
 
 use super::{About, Trouble};
-use crate::config::model::Job;
+use crate::config::model::{Job, Timing};
 use crate::store::view::{RunRow, Severity};
 use crate::time::{Timestamp, short};
 use crate::visible::line;
+
+/// Three runs should have begun since.
+fn is_late(job: &Job, run: &RunRow, now: Timestamp) -> bool {
+    match &job.timing {
+        Timing::Every(every) => now.since(run.started) > *every * 3,
+        Timing::Cron(cron) => {
+            let mut due = Some(run.started);
+            for _ in 0..3 {
+                due = due.and_then(|at| cron.next(at, chrono_tz::UTC));
+            }
+            due.is_some_and(|due| due < now)
+        }
+    }
+}
 
 /// What is wrong with a job by its newest run.
 pub(super) fn trouble(job: &Job, run: Option<&RunRow>, now: Timestamp) -> Option<Trouble> {
@@ -27,21 +41,17 @@ pub(super) fn trouble(job: &Job, run: Option<&RunRow>, now: Timestamp) -> Option
                 run.compared + run.only_first + run.only_second,
                 drift * 100.0
             );
-            if drift >= job.critical && different > 0 {
-                (Severity::Critical, words)
-            } else if drift >= job.warn && different > 0 {
-                (Severity::Warning, words)
-            } else if now.since(run.started) > job.every * 3 {
-                (
+            match run.level {
+                Some(level) if level > Severity::Info => (level, words),
+                _ if is_late(job, run, now) => (
                     Severity::Warning,
                     format!(
-                        "{name} was last compared {} ago, should be every {}",
+                        "{name} was last compared {} ago, should be {}",
                         short(now.since(run.started)),
-                        short(job.every)
+                        job.timing
                     ),
-                )
-            } else {
-                return None;
+                ),
+                _ => return None,
             }
         }
     };
