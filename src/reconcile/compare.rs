@@ -1,57 +1,106 @@
-//! Two lists of records -> what differs. Pure: no clock, no I/O; it decides nothing about thresholds.
+//! Two lists of records -> what differs, whatever their size. It decides nothing about thresholds and knows no clock; all it
+//! writes are scratch files without a name.
 //!
-//! Records match by key. A key that changed within the grace window on either side is skipped (it may be in flight);
-//! a key that occurs more than once on a side is one difference and is compared no further. Called by `run`.
+//! Both sides are read at once, each by a thread of its own, into partitions by a hash of the key ([`super::spill`]); then
+//! partition by partition is joined, on two threads. So what is held in memory does not grow with the lists. A key that
+//! changed within the grace window on either side is skipped (it may be in flight); what the records of one key mean to each
+//! other is a [`Judge`]'s word. A side that breaks off is compared as far as it goes, and then nothing is called missing.
+//! Called by `run`, on a thread that may block.
 
-use std::cmp::Ordering;
+mod fields;
+mod join;
+mod kept;
+
+use std::collections::BTreeMap;
+use std::hash::RandomState;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::row::{Row, UNREAD};
-use crate::config::model::JobField;
-use crate::record::alike;
-use crate::store::view::{DifferenceKind, DifferenceRow};
+use tokio_util::sync::CancellationToken;
+
+pub use self::fields::{FieldJudge, same};
+use super::row::{Row, Rows};
+use super::spill::Spill;
+use crate::record::amount::Amount;
+use crate::store::view::DifferenceRow;
 use crate::time::Timestamp;
 
 /// The most differences of one run that are kept; all are counted.
 pub const MAX_DIFFERENCES: usize = 10_000;
+/// The most records of one key on a side that a [`Judge`] is asked about. A key with more is a duplicate, whatever the
+/// records say: no order has so many payments, but many a list has a placeholder in place of its keys.
+pub const MAX_RECORDS: usize = 10_000;
+/// After so many records it is looked whether the run is to stop.
+const LOOK: u64 = 1024;
 
 /// How to compare.
-#[derive(Debug, Clone)]
 pub struct Rules<'a> {
-    /// The compared fields, in the rows' order.
-    pub fields: &'a [JobField],
+    /// What records of one key mean to each other.
+    pub judge: &'a dyn Judge,
     /// Records younger than this are skipped.
     pub grace: Duration,
     /// The time of the comparison: when the listings were asked for.
     pub now: Timestamp,
-    /// Both listings are whole; only then may a record be called missing.
-    pub whole: bool,
+    /// Told of every key that is equal on both sides, with the records of each, from two threads and in no order.
+    pub equal: &'a (dyn Fn(&[Row], &[Row]) + Sync),
+    /// Stops the comparison.
+    pub stop: &'a CancellationToken,
 }
 
-/// Two values of a field mean the same. Missing, null and blank are three different things; a value that could not be read
-/// is equal to nothing.
-pub fn same(field: &JobField, a: Option<&str>, b: Option<&str>) -> bool {
-    let (a, b) = match (a, b) {
-        (None, None) => return true,
-        (Some(a), Some(b)) => (a, b),
-        _ => return false,
-    };
-    if a == UNREAD || b == UNREAD {
-        return false;
-    }
-    if alike::kept(field.compare, a, b) {
-        return true;
-    }
-    let group = |text: &str| {
-        let text = alike::plain(text);
-        (field.equal.iter()).position(|group| group.iter().any(|word| *word == text))
-    };
-    group(a).is_some_and(|found| group(b) == Some(found))
+/// Judges what the records of one key on both sides mean to each other. Pure; asked from two threads.
+pub trait Judge: Sync {
+    /// All records of one key, in the order in which they were listed: at least one of at least one side, none of them in
+    /// grace. `whole`: both listings came to their end; if not, a record that is not here may still be there.
+    fn key(&self, first: &[Row], second: &[Row], whole: bool) -> Verdict;
+}
+
+/// What a [`Judge`] says of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it is counted.
+    pub standing: Standing,
+    /// What is told of it; in the order in which it is shown. None where it is equal.
+    pub rows: Vec<DifferenceRow>,
+    /// Money that differs, by ISO 4217 code: amounts without their signs.
+    pub money: Vec<(String, Amount)>,
+}
+
+/// How a key is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Compared, and equal.
+    #[default]
+    Equal,
+    /// Compared, and different.
+    Differs,
+    /// On the first side only. Counts only where both listings are whole.
+    OnlyFirst,
+    /// On the second side only. Counts only where both listings are whole.
+    OnlySecond,
+    /// Not compared, and not missing either.
+    Apart,
+}
+
+/// What was read of one side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SideRead {
+    /// Records.
+    pub records: u64,
+    /// Those outside grace: only these can be missed on the other side.
+    pub settled: u64,
+    /// Those without a key; they are not compared.
+    pub without_key: u64,
+    /// Why it did not come to its end, in words; none if it did.
+    pub broken: Option<String>,
 }
 
 /// What differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// What was read of each side.
+    pub sides: [SideRead; 2],
     /// Keys compared: on both sides, outside grace.
     pub compared: u64,
     /// Keys on the first side only.
@@ -62,6 +111,8 @@ pub struct Outcome {
     pub differing: u64,
     /// Keys skipped: in grace.
     pub skipped: u64,
+    /// Money that differs, by ISO 4217 code: the sum over all keys, without signs.
+    pub money: BTreeMap<String, Amount>,
     /// The differences, by key; the first 10,000 of them.
     pub differences: Vec<DifferenceRow>,
 }
@@ -71,109 +122,107 @@ impl Outcome {
     pub fn differences_counted(&self) -> u64 {
         self.only_first + self.only_second + self.differing
     }
+}
 
-    fn note(&mut self, row: DifferenceRow) {
-        if self.differences.len() < MAX_DIFFERENCES {
-            self.differences.push(row);
+/// Why a comparison came to no end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// It was stopped.
+    #[error("the comparison was stopped")]
+    Stopped,
+    /// The scratch file cannot be written or read.
+    #[error("the comparison's scratch file: {0}")]
+    Scratch(#[from] io::Error),
+    /// A thread of it broke.
+    #[error("the comparison failed")]
+    Broke,
+}
+
+/// Compares two sides. Where they are large, rows are set aside in files in `scratch`, which is made if it is needed.
+///
+/// # Errors
+/// See [`Failed`]; a listing that breaks off is none: the outcome tells.
+pub fn compare(
+    mut first: Box<dyn Rows>,
+    mut second: Box<dyn Rows>,
+    rules: &Rules<'_>,
+    scratch: &Path,
+) -> Result<Outcome, Failed> {
+    let hasher = RandomState::new();
+    // What cannot be set aside on one side need not be read on the other.
+    let given_up = AtomicBool::new(false);
+    let reading = Reading {
+        rules,
+        hasher: &hasher,
+        given_up: &given_up,
+    };
+    let (first, second) = std::thread::scope(|threads| {
+        let other = threads.spawn(|| reading.side(&mut *second, scratch));
+        let first = reading.side(&mut *first, scratch);
+        (first, other.join().unwrap_or(Err(Failed::Broke)))
+    });
+    let (first, second) = match (first, second) {
+        (Ok(first), Ok(second)) => (first, second),
+        // The one that gave up because of the other says less than the other.
+        (Ok(_) | Err(Failed::Stopped), Err(why)) | (Err(why), _) => return Err(why),
+    };
+    let whole = first.0.broken.is_none() && second.0.broken.is_none();
+    let mut outcome = join::all(&first.1, &second.1, rules, whole)?;
+    outcome.sides = [first.0, second.0];
+    Ok(outcome)
+}
+
+struct Reading<'a> {
+    rules: &'a Rules<'a>,
+    hasher: &'a RandomState,
+    given_up: &'a AtomicBool,
+}
+
+impl Reading<'_> {
+    fn side<'s>(
+        &self,
+        rows: &mut dyn Rows,
+        scratch: &'s Path,
+    ) -> Result<(SideRead, Spill<'s>), Failed> {
+        let read = self.read(rows, scratch);
+        if read.is_err() {
+            self.given_up.store(true, Ordering::Relaxed);
         }
+        read
     }
-}
 
-/// Compares two sides. Sorts them by key in place.
-pub fn compare(first: &mut [Row], second: &mut [Row], rules: &Rules<'_>) -> Outcome {
-    first.sort_by(|a, b| a.key.cmp(&b.key));
-    second.sort_by(|a, b| a.key.cmp(&b.key));
-    let (mut first, mut second) = (&*first, &*second);
-    let mut outcome = Outcome::default();
-    loop {
-        let order = match (first.first(), second.first()) {
-            (None, None) => return outcome,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => a.key.cmp(&b.key),
-        };
-        let mine = if order == Ordering::Greater {
-            &[][..]
-        } else {
-            take_key(&mut first)
-        };
-        let theirs = if order == Ordering::Less {
-            &[][..]
-        } else {
-            take_key(&mut second)
-        };
-        judge(mine, theirs, rules, &mut outcome);
-    }
-}
-
-/// Takes the records that share the first one's key off the front.
-fn take_key<'a>(records: &mut &'a [Row]) -> &'a [Row] {
-    let same = match records.first() {
-        Some(head) => records.iter().take_while(|r| r.key == head.key).count(),
-        None => 0,
-    };
-    let (taken, rest) = records.split_at(same);
-    *records = rest;
-    taken
-}
-
-/// Judges all records of one key.
-fn judge(mine: &[Row], theirs: &[Row], rules: &Rules<'_>, outcome: &mut Outcome) {
-    let Some(any) = mine.first().or(theirs.first()) else {
-        return;
-    };
-    let id = |rows: &[Row]| rows.first().and_then(|row| row.id.clone());
-    let row = |kind, field: Option<&str>, first, second| DifferenceRow {
-        key: any.key.clone(),
-        ids: [id(mine), id(theirs)],
-        kind,
-        field: field.map(str::to_owned),
-        first,
-        second,
-        ..DifferenceRow::default()
-    };
-    let fresh = |record: &Row| in_grace(record, rules.grace, rules.now);
-    if mine.iter().any(fresh) || theirs.iter().any(fresh) {
-        outcome.skipped += 1;
-        return;
-    }
-    match (mine, theirs) {
-        ([a], [b]) => {
-            outcome.compared += 1;
-            let mut differs = false;
-            for (index, field) in rules.fields.iter().enumerate() {
-                let (a, b) = (&a.fields[index], &b.fields[index]);
-                if !same(field, a.as_deref(), b.as_deref()) {
-                    differs = true;
-                    let name = Some(field.name.as_str());
-                    outcome.note(row(DifferenceKind::Field, name, a.clone(), b.clone()));
+    fn read<'s>(
+        &self,
+        rows: &mut dyn Rows,
+        scratch: &'s Path,
+    ) -> Result<(SideRead, Spill<'s>), Failed> {
+        let mut side = SideRead::default();
+        let mut spill = Spill::new(scratch);
+        let mut row = Row::default();
+        loop {
+            if side.records.is_multiple_of(LOOK)
+                && (self.rules.stop.is_cancelled() || self.given_up.load(Ordering::Relaxed))
+            {
+                return Err(Failed::Stopped);
+            }
+            match rows.next(&mut row) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(words) => {
+                    side.broken = Some(words);
+                    break;
                 }
             }
-            outcome.differing += u64::from(differs);
-        }
-        ([_], []) => {
-            if rules.whole {
-                outcome.only_first += 1;
-                outcome.note(row(DifferenceKind::OnlyFirst, None, None, None));
+            side.records += 1;
+            if row.key.trim().is_empty() {
+                side.without_key += 1;
+                side.settled += 1;
+                continue;
             }
+            side.settled += u64::from(!in_grace(&row, self.rules.grace, self.rules.now));
+            spill.push(&row, self.hasher)?;
         }
-        ([], [_]) => {
-            if rules.whole {
-                outcome.only_second += 1;
-                outcome.note(row(DifferenceKind::OnlySecond, None, None, None));
-            }
-        }
-        (mine, theirs) => {
-            outcome.compared += 1;
-            outcome.differing += 1;
-            let times = |records: &[Row]| Some(format!("{} records", records.len()));
-            outcome.note(row(
-                DifferenceKind::Duplicate,
-                None,
-                times(mine),
-                times(theirs),
-            ));
-        }
+        Ok((side, spill))
     }
 }
 
@@ -186,197 +235,4 @@ pub fn in_grace(record: &Row, grace: Duration, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::model::Compare;
-
-    const NOW: Timestamp = Timestamp(1_000_000);
-
-    fn record(key: &str, total: &str, age_ms: Option<i64>) -> Row {
-        Row {
-            key: key.to_owned(),
-            id: None,
-            fields: vec![Some(total.to_owned())],
-            changed: age_ms.map(|age| Timestamp(NOW.0 - age)),
-        }
-    }
-
-    fn field(compare: Option<Compare>, equal: &[&[&str]]) -> JobField {
-        JobField {
-            name: "total".to_owned(),
-            compare,
-            equal: (equal.iter())
-                .map(|group| group.iter().map(|word| (*word).to_owned()).collect())
-                .collect(),
-            sensitive: false,
-        }
-    }
-
-    fn run(first: &[Row], second: &[Row], whole: bool) -> Outcome {
-        let fields = [field(Some(Compare::Money), &[])];
-        let rules = Rules {
-            fields: &fields,
-            grace: Duration::from_secs(60),
-            now: NOW,
-            whole,
-        };
-        compare(&mut first.to_vec(), &mut second.to_vec(), &rules)
-    }
-
-    #[test]
-    fn values_mean_the_same_by_the_comparison_or_by_a_group() {
-        let groups: &[&[&str]] = &[&["processing", "paid"], &["completed", "closedwon"]];
-        for (compare, a, b, expected) in [
-            (None, None, None, true),
-            (None, None, Some("null"), false),
-            (None, Some("null"), Some("\"\""), false),
-            (None, Some("\"processing\""), Some("\"paid\""), true),
-            (None, Some("\"processing\""), Some("\"closedwon\""), false),
-            (None, Some("\"x\""), Some("\"y\""), false),
-            (None, Some("12.10 NOK"), Some("12.1"), true),
-            (Some(Compare::Casefold), Some("\"A\""), Some("\"a\""), true),
-            (None, Some(UNREAD), Some(UNREAD), false),
-            (
-                None,
-                Some("#0011223344556677"),
-                Some("#0011223344556677"),
-                true,
-            ),
-        ] {
-            assert_eq!(same(&field(compare, groups), a, b), expected, "{a:?} {b:?}");
-        }
-    }
-
-    /// `kind key field first second` of each difference.
-    fn told(outcome: &Outcome) -> Vec<String> {
-        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        outcome
-            .differences
-            .iter()
-            .map(|d| {
-                format!(
-                    "{:?} {} {} {} {}",
-                    d.kind,
-                    d.key,
-                    text(&d.field),
-                    text(&d.first),
-                    text(&d.second)
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_kind_of_difference_is_found_once_and_counted() {
-        let old = Some(600_000);
-        let outcome = run(
-            &[
-                record("5", "5.00", old),
-                record("1", "10.00", old),
-                record("2", "20", old),
-                record("3", "30", None),
-                record("4", "1", old),
-                record("4", "2", old),
-            ],
-            &[
-                record("6", "6", old),
-                record("1", "10", old),
-                record("2", "21", old),
-                record("4", "1", old),
-                record("5", "5", old),
-            ],
-            true,
-        );
-        assert_eq!(
-            told(&outcome),
-            [
-                "Field 2 total 20 21",
-                "OnlyFirst 3 - - -",
-                "Duplicate 4 - 2 records 1 records",
-                "OnlySecond 6 - - -",
-            ]
-        );
-        let counts = (
-            outcome.compared,
-            outcome.only_first,
-            outcome.only_second,
-            outcome.differing,
-            outcome.skipped,
-        );
-        assert_eq!(counts, (4, 1, 1, 2, 0));
-        assert_eq!(outcome.differences_counted(), 4);
-    }
-
-    #[test]
-    fn a_key_in_grace_on_either_side_is_skipped_whatever_it_holds() {
-        for (mine, theirs, skipped) in [
-            (Some(59_999), Some(600_000), true),
-            (Some(600_000), Some(0), true),
-            (Some(600_000), Some(600_000), false),
-            (Some(60_000), Some(60_000), false),
-            (None, None, false),
-            (Some(-59_999), None, true),
-            // A clock that is a day ahead hides nothing.
-            (Some(-86_400_000), None, false),
-        ] {
-            let outcome = run(&[record("1", "1", mine)], &[record("1", "2", theirs)], true);
-            assert_eq!(
-                (outcome.skipped, outcome.differing),
-                (u64::from(skipped), u64::from(!skipped)),
-                "{mine:?} {theirs:?}"
-            );
-        }
-        let one_sided = run(&[record("1", "1", Some(5))], &[], true);
-        assert_eq!((one_sided.skipped, one_sided.only_first), (1, 0));
-    }
-
-    #[test]
-    fn nothing_is_called_missing_unless_both_listings_are_whole() {
-        let outcome = run(
-            &[record("1", "1", None), record("2", "2", None)],
-            &[record("2", "3", None), record("3", "3", None)],
-            false,
-        );
-        assert_eq!(told(&outcome), ["Field 2 total 2 3"]);
-        assert_eq!(
-            (outcome.only_first, outcome.only_second, outcome.compared),
-            (0, 0, 1)
-        );
-    }
-
-    #[test]
-    fn differences_beyond_the_cap_are_counted_and_not_kept() {
-        let many: Vec<_> = (0..MAX_DIFFERENCES + 5)
-            .map(|n| record(&n.to_string(), "1", None))
-            .collect();
-        let outcome = run(&many, &[record("x", "1", None)], true);
-        assert_eq!(outcome.only_first, MAX_DIFFERENCES as u64 + 5);
-        assert_eq!(outcome.differences.len(), MAX_DIFFERENCES);
-    }
-
-    mod properties {
-        use super::*;
-        use proptest::prelude::*;
-        use std::collections::{BTreeMap, BTreeSet};
-
-        proptest! {
-            #[test]
-            fn counts_agree_with_set_arithmetic(
-                first in proptest::collection::btree_map("[a-f]{1,2}", 0..3u8, 0..20),
-                second in proptest::collection::btree_map("[a-f]{1,2}", 0..3u8, 0..20),
-            ) {
-                let records = |side: &BTreeMap<String, u8>| -> Vec<Row> {
-                    side.iter().rev().map(|(k, v)| record(k, &v.to_string(), None)).collect()
-                };
-                let outcome = run(&records(&first), &records(&second), true);
-                let (a, b): (BTreeSet<_>, BTreeSet<_>) = (first.keys().collect(), second.keys().collect());
-                prop_assert_eq!(outcome.compared, a.intersection(&b).count() as u64);
-                prop_assert_eq!(outcome.only_first, a.difference(&b).count() as u64);
-                prop_assert_eq!(outcome.only_second, b.difference(&a).count() as u64);
-                let differing = first.iter().filter(|(k, v)| second.get(*k).is_some_and(|w| w != *v)).count();
-                prop_assert_eq!(outcome.differing, differing as u64);
-                prop_assert_eq!(outcome.differences.len() as u64, outcome.differences_counted());
-            }
-        }
-    }
-}
+mod tests;

@@ -4,13 +4,15 @@
 //! Whatever goes wrong with a listing makes the run incomplete, with words: what did not come to its end says nothing about
 //! what is missing.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::compare::{Outcome, Rules, compare, in_grace};
+use super::compare::{FieldJudge, Outcome, Rules, compare};
 use super::drift::{self, Measure, Side};
-use super::row::Row;
+use super::row::{Row, Rows};
 use super::wanted::Wanted;
 use crate::config::model::Records;
 use crate::event::expr::Engine;
@@ -56,6 +58,8 @@ pub(super) struct Reader {
     pub(super) remote: Remote,
     pub(super) engine: Engine,
     pub(super) key: HashKey,
+    /// Where a comparison sets aside what it cannot hold.
+    pub(super) scratch: PathBuf,
 }
 
 /// Reads and compares. `now` is when the run began.
@@ -67,8 +71,11 @@ pub(super) async fn run(job: &Records, reader: &Reader, now: Timestamp) -> Repor
             short(WHOLE)
         ));
     };
-    let job = job.clone();
-    tokio::task::spawn_blocking(move || judge(&job, [first, second], now))
+    let (job, scratch) = (job.clone(), reader.scratch.clone());
+    // Ends the comparison, too, when the run is dropped.
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    tokio::task::spawn_blocking(move || judge(&job, [first, second], now, &scratch, &stop))
         .await
         .unwrap_or_else(|_| Report::failed("the comparison failed"))
 }
@@ -76,15 +83,20 @@ pub(super) async fn run(job: &Records, reader: &Reader, now: Timestamp) -> Repor
 /// What one side's listing brought.
 #[derive(Debug, Default)]
 struct Listed {
-    rows: Vec<Row>,
-    without_key: u64,
+    rows: std::vec::IntoIter<Row>,
     /// Why it did not come to its end.
     broken: Option<String>,
 }
 
-impl Listed {
-    fn len(&self) -> u64 {
-        self.rows.len() as u64 + self.without_key
+impl Rows for Listed {
+    fn next(&mut self, row: &mut Row) -> Result<bool, String> {
+        match (Rows::next(&mut self.rows, row)?, self.broken.take()) {
+            (false, Some(broken)) => Err(broken),
+            (more, broken) => {
+                self.broken = broken;
+                Ok(more)
+            }
+        }
     }
 }
 
@@ -104,9 +116,12 @@ fn called(job: &Records, index: usize) -> String {
 impl Reader {
     /// Lists one side, as far as it goes.
     async fn list(&self, job: &Records, index: usize, now: Timestamp) -> Listed {
-        let mut listed = Listed::default();
-        listed.broken = self.pages(job, index, now, &mut listed).await.err();
-        listed
+        let mut rows = Vec::new();
+        let broken = self.pages(job, index, now, &mut rows).await.err();
+        Listed {
+            rows: rows.into_iter(),
+            broken,
+        }
     }
 
     async fn pages(
@@ -114,7 +129,7 @@ impl Reader {
         job: &Records,
         index: usize,
         now: Timestamp,
-        listed: &mut Listed,
+        rows: &mut Vec<Row>,
     ) -> Result<(), String> {
         let map = &job.sides[index].map;
         let wanted = Wanted::of(job, index);
@@ -125,36 +140,48 @@ impl Reader {
             for node in &page.records {
                 let record =
                     read::one(map, node, &self.engine).map_err(|error| error.to_string())?;
-                let row = Row::of(&record, &wanted, &self.key);
-                if row.key.trim().is_empty() {
-                    listed.without_key += 1;
-                } else {
-                    listed.rows.push(row);
-                }
+                rows.push(Row::of(&record, &wanted, &self.key));
             }
         }
         Ok(())
     }
 }
 
-/// Compares two listings. Pure.
-fn judge(job: &Records, mut listed: [Listed; 2], now: Timestamp) -> Report {
+/// Compares two listings.
+fn judge(
+    job: &Records,
+    [first, second]: [Listed; 2],
+    now: Timestamp,
+    scratch: &Path,
+    stop: &CancellationToken,
+) -> Report {
+    let rules = Rules {
+        judge: &FieldJudge {
+            fields: &job.fields,
+        },
+        grace: job.grace,
+        now,
+        equal: &|_, _| {},
+        stop,
+    };
+    let compared = compare(Box::new(first), Box::new(second), &rules, scratch);
+    let outcome = match compared {
+        Ok(outcome) => outcome,
+        Err(error) => return Report::failed(error.to_string()),
+    };
     let names = [called(job, 0), called(job, 1)];
     let side = |index: usize| {
-        let listed = &listed[index];
+        let read = &outcome.sides[index];
         Side {
             name: &names[index],
-            records: listed.len(),
-            settled: (listed.rows.iter())
-                .filter(|row| !in_grace(row, job.grace, now))
-                .count() as u64
-                + listed.without_key,
-            without_key: listed.without_key,
-            broken: listed.broken.as_deref(),
+            records: read.records,
+            settled: read.settled,
+            without_key: read.without_key,
+            broken: read.broken.as_deref(),
         }
     };
     let incomplete = drift::incomplete(side(0), side(1));
-    let counts = [listed[0].len(), listed[1].len()];
+    let counts = [0, 1].map(|index: usize| outcome.sides[index].records);
     if let Some(incomplete) = &incomplete
         && !incomplete.comparable
     {
@@ -163,21 +190,11 @@ fn judge(job: &Records, mut listed: [Listed; 2], now: Timestamp) -> Report {
             ..Report::failed(&incomplete.words)
         };
     }
-    let rules = Rules {
-        fields: &job.fields,
-        grace: job.grace,
-        now,
-        whole: incomplete
-            .as_ref()
-            .is_none_or(|incomplete| incomplete.whole),
-    };
-    let [first, second] = &mut listed;
-    let outcome = compare(&mut first.rows, &mut second.rows, &rules);
     let one_sided = outcome.only_first + outcome.only_second;
     let measure = Measure {
         different: outcome.differences_counted(),
         share: drift::share(outcome.compared, one_sided, outcome.differing),
-        ..Measure::default()
+        money: outcome.money.clone(),
     };
     Report {
         counts,

@@ -99,7 +99,7 @@ pub fn spawn(
     let running = Running::default();
     let ended = CancellationToken::new();
     let engine = Engine::new();
-    let key = store.hash_key();
+    let (key, scratch) = (store.hash_key(), store.runs_folder());
     let schedule = Schedule {
         store,
         live: live.clone(),
@@ -107,6 +107,7 @@ pub fn spawn(
             remote: Remote::new(live.clone(), outbound, engine.clone()),
             engine,
             key,
+            scratch,
         },
         stop,
         running: running.clone(),

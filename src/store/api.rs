@@ -700,6 +700,13 @@ impl Store {
             .await
     }
 
+    /// Where runs keep their listings and scratch files, beside the database. It need not be there yet.
+    pub fn runs_folder(&self) -> PathBuf {
+        let mut name = self.inner.shared.file.clone().into_os_string();
+        name.push(".runs");
+        name.into()
+    }
+
     /// The key of this database's keyed hashes.
     pub fn hash_key(&self) -> HashKey {
         self.inner.hash_key.clone()
