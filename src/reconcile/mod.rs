@@ -4,6 +4,7 @@
 //! and leaves what records of one key mean to each other to a pure judge; `run` reads both systems by their record maps; `schedule` is the
 //! loop that the worker starts. Nothing here ever writes to an outside system: repairs are events, by the queue.
 
+pub mod backlog;
 pub mod codec;
 pub mod compare;
 pub mod drift;

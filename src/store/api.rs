@@ -712,6 +712,11 @@ impl Store {
         self.inner.hash_key.clone()
     }
 
+    /// Keeps what is known of a run that is under way: where it stands, what it counted so far.
+    pub async fn keep_run(&self, run: RunRow) -> Result<(), StoreError> {
+        self.call(move |work| super::runs::keep(work, &run)).await
+    }
+
     /// Ends a run; `run.id` says which.
     pub async fn finish_run(
         &self,

@@ -42,6 +42,23 @@ pub(super) struct NewBatch {
     pub(super) forced: bool,
 }
 
+/// Replayed deliveries of a path that were delivered and that died again, of batches that run or ended after `since`.
+pub(super) fn ended(
+    connection: &Connection,
+    path: PathId,
+    since: Timestamp,
+) -> rusqlite::Result<[u64; 2]> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE i.state = ?3), count(*) FILTER (WHERE i.state = ?4)
+             FROM batch b CROSS JOIN batch_item i ON i.batch = b.id CROSS JOIN delivery d ON d.id = i.delivery
+             WHERE (b.ended IS NULL OR b.ended >= ?2) AND i.state IN (?3, ?4) AND d.path = ?1",
+        )?
+        .query_row(params![path.0, since.0, DELIVERED, DIED], |row| {
+            Ok([row.get(0)?, row.get(1)?])
+        })
+}
+
 /// Opens a batch in state `freezing`.
 pub(super) fn create(work: &mut Work<'_>, batch: &NewBatch) -> Result<BatchId, Fault> {
     work.connection

@@ -30,6 +30,7 @@ mod stats;
 mod story;
 mod turn;
 mod types;
+mod under_way;
 pub mod view;
 mod work;
 mod writer;

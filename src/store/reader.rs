@@ -1,7 +1,7 @@
 //! Read-only access: bounded reads on a connection of its own. Blocking: call it off the UI task.
 //! No read transaction outlives a call, so that the WAL can be reset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use super::types::{Health, OpenError};
 use super::view::{
     AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
     EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, OfType,
-    Overview, PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, ShapeRow, Slot, Story,
-    Trace, WorkerRow,
+    Overview, PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, ShapeRow, Slot, Standing,
+    Story, Trace, WorkerRow,
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId, ReviewId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Class, State};
-use crate::record::ledger::Known;
+use crate::record::ledger::{About, Known};
 use crate::time::{Clock, Timestamp};
 
 /// Where a page starts: newest first, ids strictly below (older) or above (newer) it.
@@ -378,6 +378,26 @@ impl Reader {
     /// Differences of a run, in key order.
     pub fn differences(&self, run: RunId, limit: usize) -> Result<Vec<DifferenceRow>, ReadError> {
         self.snapshot(|connection| super::runs::differences(connection, run, limit))
+    }
+
+    /// One run; none if it was pruned or never was.
+    pub fn run(&self, id: RunId) -> Result<Option<RunRow>, ReadError> {
+        self.snapshot(|connection| super::runs::get(connection, id))
+    }
+
+    /// Those of these records that a delivery on one of these paths is under way about, or held.
+    pub fn under_way(
+        &self,
+        records: &[About],
+        paths: &[PathId],
+    ) -> Result<HashSet<About>, ReadError> {
+        self.snapshot(|connection| super::under_way::about(connection, records, paths))
+    }
+
+    /// How the work of a path stands now; replays that ended before `since` do not count.
+    pub fn standing(&self, path: PathId, since: Timestamp) -> Result<Standing, ReadError> {
+        let now = self.clock.now();
+        self.snapshot(|connection| super::under_way::standing(connection, path, now, since))
     }
 
     /// One replay batch.

@@ -1,6 +1,6 @@
 //! Reconciliation runs and their differences.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::view::{Changed, DifferenceKind, DifferenceRow, Grade, RunRow, Severity};
 use super::work::Work;
@@ -141,6 +141,14 @@ fn run_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<RunRow> {
         note: row.get(22)?,
         plan: row.get::<_, Option<i64>>(23)?.map(PlanId),
     })
+}
+
+/// One run.
+pub(super) fn get(connection: &Connection, id: RunId) -> rusqlite::Result<Option<RunRow>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM run WHERE id = ?1"))?
+        .query_row([id.0], run_of)
+        .optional()
 }
 
 /// The newest runs, of one job or of all.

@@ -394,6 +394,21 @@ pub struct PlanWrite {
     pub event: Option<EventId>,
 }
 
+/// How the work of one path stands, for the jobs that watch queues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Dead deliveries.
+    pub dead: u64,
+    /// Deliveries that are due and not yet attempted.
+    pub due: u64,
+    /// When the first of the dead ones died; none without any.
+    pub oldest_dead: Option<Timestamp>,
+    /// Replayed deliveries that were delivered.
+    pub replayed: u64,
+    /// Replayed deliveries that died again.
+    pub died_again: u64,
+}
+
 /// A listing that brought what was missed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BackfillRow {
