@@ -6,8 +6,8 @@ use crate::control::action::Action;
 
 /// Asks a vendor to enable its webhook again; vendors disable hooks that failed for some time.
 ///
-/// Needs the system's `webhooks` (most presets bring them). What changed meanwhile is not sent by this: a system that can
-/// be listed is asked for it by `poll`, or by `midwatch adopt`.
+/// Needs the system's `webhooks` (most presets bring them). What changed meanwhile is asked for afterwards, where the
+/// system says how (`missed`); see `midwatch backfill`.
 ///
 /// With --json one object: text, batch (null), delivery (null). With --dry-run the preview.
 #[derive(Debug, clap::Args)]

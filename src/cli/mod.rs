@@ -16,6 +16,7 @@ use context::{Acting, Context};
 
 mod adopt;
 mod adopt_host;
+mod backfill;
 mod backup;
 mod cancel;
 mod check;
@@ -150,6 +151,7 @@ enum Command {
     Adopt(adopt::Args),
     Golive(golive::Args),
     Hook(hook::Args),
+    Backfill(backfill::Args),
     Secret(secret::Args),
     Proxy(proxy::Args),
     Story(story::Args),
@@ -231,6 +233,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Verify(args)) => verify::run(&args, context),
         Some(Command::Adopt(args)) => adopt::run(args, context).await,
         Some(Command::Golive(args)) => golive::run(args, context).await,
+        Some(Command::Backfill(args)) => backfill::run(args, context).await,
         Some(Command::Hook(args)) => hook::run(args, context).await,
         Some(Command::Secret(args)) => secret::run(args, context).await,
         Some(Command::Proxy(args)) => proxy::run(&args, context),

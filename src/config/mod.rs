@@ -17,6 +17,7 @@ mod expression;
 mod hooks;
 pub mod live;
 mod mapping;
+mod missed;
 pub mod model;
 mod needs;
 mod owners;

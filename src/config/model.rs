@@ -166,6 +166,8 @@ pub struct System {
     pub headers: Vec<(String, String)>,
     /// How the vendor lists and enables its webhooks; none where it cannot be asked.
     pub webhooks: Option<Webhooks>,
+    /// How it is asked for what did not come in; none where it cannot be asked.
+    pub missed: Option<Missed>,
     /// The vendor's status page.
     pub status: Option<String>,
     /// A cheap request that shows that address and credentials work: a GET, relative to `url`.
@@ -221,7 +223,42 @@ pub struct Webhooks {
     pub enable: Option<Shape>,
 }
 
+/// `missed`: how a system is asked for events that did not come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// What is listed.
+    pub listed: Listed,
+    /// How far back the vendor keeps what it lists; none: for ever, as far as is known.
+    pub horizon: Option<Duration>,
+    /// A sender that called before and has not for this long is asked.
+    pub silence: Duration,
+}
+
+/// What a system lists of what was missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// Its own events, by the list of this record type: each is the body of a webhook.
+    Events(String),
+    /// Records of these types that changed: each comes as `KIND.changed`.
+    Records(Vec<String>),
+}
+
+impl Missed {
+    /// The record types whose lists are asked.
+    pub fn kinds(&self) -> &[String] {
+        match &self.listed {
+            Listed::Events(kind) => std::slice::from_ref(kind),
+            Listed::Records(kinds) => kinds,
+        }
+    }
+}
+
 impl System {
+    /// How it is asked for what did not come in, where it calls us at all.
+    pub fn backfill(&self) -> Option<&Missed> {
+        self.hooks.as_ref().and(self.missed.as_ref())
+    }
+
     /// A system of which nothing is said but its name.
     pub fn new(name: &str) -> Self {
         Self {
@@ -240,6 +277,7 @@ impl System {
             sign: None,
             headers: Vec::new(),
             webhooks: None,
+            missed: None,
             status: None,
             probe: None,
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::auth;
 use super::hooks;
+use super::missed;
 use super::model::{Auth, Hooks, LimitHeaders, ResetUnit, System, Trust, Webhooks};
 use super::presets::{Opened, Preset};
 use super::reader::{Section, Value};
@@ -17,7 +18,7 @@ use super::shapes::{self, Purpose};
 use super::suggest::{alternatives, did_you_mean};
 use super::uses::Brought;
 use super::values::{DAY, check_member, check_name, is_private};
-use crate::record::map::{RecordMap, changed};
+use crate::record::map::RecordMap;
 
 /// What systems refer to.
 pub(super) struct Surroundings<'a, 's> {
@@ -132,6 +133,10 @@ fn system<'a>(
         .and_then(|value| value.section())
         .map(|poll| polled(&poll, name, &mut records))
         .unwrap_or_default();
+    let missed = section
+        .get("missed")
+        .and_then(|value| value.section())
+        .and_then(|missed| missed::missed(&missed, name, &mut records, hooks.is_some()));
     let trusts = [("event", Trust::Event), ("refetch", Trust::Refetch)];
     let system = System {
         name: name.to_owned(),
@@ -159,6 +164,7 @@ fn system<'a>(
             .filter_map(|(name, value)| fixed_header(name, value))
             .collect(),
         webhooks,
+        missed,
         status: section.get("status").and_then(|value| status(&value)),
         probe: section.get("probe").and_then(|value| value.path()),
         records,
@@ -229,11 +235,7 @@ fn polled(
             all.push((kind.to_owned(), every));
         }
         if let Some(map) = records.get_mut(kind) {
-            let map = Arc::make_mut(map);
-            let event = changed(kind);
-            if !map.events.contains(&event) {
-                map.events.push(event);
-            }
+            missed::carries_changes(map);
         }
     }
     all

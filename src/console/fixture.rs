@@ -208,6 +208,7 @@ pub fn overview() -> Overview {
             error: None,
         }],
         polls: Vec::new(),
+        backfills: Vec::new(),
         log: (1..=4).map(log).collect(),
         foreign_host: None,
         trouble: None,

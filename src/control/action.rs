@@ -83,6 +83,13 @@ pub enum Action {
         /// Which system.
         system: String,
     },
+    /// Ask a system for what it did not tell.
+    Backfill {
+        /// Which system.
+        system: String,
+        /// From when on; none: since it is known to be complete.
+        since: Option<Timestamp>,
+    },
     /// Put another secret into the file that the configuration names, once it was tried.
     ReplaceSecret {
         /// Which system.

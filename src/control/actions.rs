@@ -29,6 +29,7 @@ use crate::time::Timestamp;
 use crate::visible::Visible;
 
 mod adopt;
+mod backfill;
 mod check;
 mod force;
 mod golive;
@@ -62,6 +63,8 @@ pub(super) enum Order {
     Reconcile(String, oneshot::Sender<Result<(), Refused>>),
     /// Ask a vendor to enable its webhook again; the answer says what it found, or why not.
     EnableHook(String, oneshot::Sender<Result<String, Refused>>),
+    /// A gap was kept that a system is to be asked for.
+    Backfill,
     /// Apply the configuration file; the answer says what changed, or what is wrong with the file.
     Reload(oneshot::Sender<Result<String, Refused>>),
     /// The database belongs to this host now.
@@ -387,6 +390,9 @@ impl Actions {
                     .await??;
                 let log = audit("sender", None, None, found.clone());
                 Ok((done(found), Some(log)))
+            }
+            Action::Backfill { system, since } => {
+                Ok((self.backfill(&system, since, &actor).await?, None))
             }
             Action::LoggedIn { system } => self.logged_in(&system, &actor).await,
             Action::GoLive { path } => self.go_live(&path, &actor).await,

@@ -360,6 +360,7 @@ impl Worker {
         let stop = &inner.claims;
         let live = inner.live.subscribe();
         let batches = started.batches.clone();
+        let away_since = started.away_since;
         let engine = Engine {
             dispatch: dispatch::spawn(
                 inner.store.clone(),
@@ -375,7 +376,13 @@ impl Worker {
                 inner.outbound.clone(),
                 stop.clone(),
             ),
-            source: source::spawn(inner.store.clone(), live, inner.outbound.clone(), stop),
+            source: source::spawn(
+                inner.store.clone(),
+                live,
+                inner.outbound.clone(),
+                away_since,
+                stop,
+            ),
         };
         *self.engine() = Some(engine);
     }
@@ -424,7 +431,9 @@ impl Worker {
                 }
                 (Order::Drain, _) => self.inner.drain_asked.cancel(),
                 // Held, or adopted already: the store has it, the next start reads it.
-                (Order::PathChanged(_) | Order::Batch(_) | Order::Adopted, _) => {}
+                (Order::Backfill, Some(engine)) => engine.source.backfill(),
+                (Order::PathChanged(_) | Order::Batch(_) | Order::Backfill | Order::Adopted, _) => {
+                }
             }
         }
     }

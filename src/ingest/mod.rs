@@ -19,6 +19,7 @@ use crate::event::{Event, Origin, digest};
 use crate::queue::mapped;
 use crate::queue::route::{Routing, route};
 use crate::record::ledger::About;
+use crate::record::map::changed;
 use crate::record::read;
 use crate::store::{Incoming, Receipt, Route, Store, StoreError};
 
@@ -78,7 +79,7 @@ impl Intake {
     pub fn again(&self, runtime: &Runtime, event: Event) -> Incoming {
         let system = runtime.config.systems.get(&event.source);
         let hooks = system.and_then(|system| system.hooks.as_ref());
-        if event.kind == hook::UNMAPPED && event.origin == Origin::Hook {
+        if event.kind == hook::UNMAPPED && matches!(event.origin, Origin::Hook | Origin::Poll) {
             let Some(hooks) = hooks else {
                 let reason = "its system has no hooks in the configuration".to_owned();
                 return self.incoming(runtime, event, Some(reason), true);
@@ -97,11 +98,19 @@ impl Intake {
         let unread = system
             .filter(|_| event.origin == Origin::Poll)
             .and_then(|system| {
-                let map = read::carried(&system.records, &event.kind)?;
+                let map = read::carried(&system.records, &event.kind)
+                    .filter(|map| event.kind == changed(&map.kind))?;
                 read::from_event(&system.records, &map.kind, &event, &self.engine).err()
             });
         let hold = unread.map(|error| format!("a listed record could not be read: {error}"));
         self.incoming(runtime, event, hold, true)
+    }
+
+    /// Whether a path takes the event, or why it takes none is to be told. For those who list: what a vendor lists and nobody
+    /// asked for is not worth keeping.
+    pub fn is_wanted(&self, event: &Event) -> bool {
+        let runtime = Arc::clone(&self.live.borrow());
+        !matches!(route(&runtime, &self.engine, event), Routing::Routes(routes) if routes.is_empty())
     }
 
     fn incoming(

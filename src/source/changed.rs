@@ -41,6 +41,8 @@ pub(super) struct Progress {
     pub(super) keyless: u64,
     /// Of those, held because they could not be read.
     pub(super) held: u64,
+    /// Of those, of a kind that nothing here takes.
+    pub(super) unwanted: u64,
 }
 
 /// Whether a record that was listed changed since `since`, as far as it says: a listing that cannot be narrowed gives all.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tokio::time::Instant;
 
+use super::backfill::Gaps;
 use super::standing::{Hook, Ours, Standing, judge, news};
 use crate::config::live::Live;
 use crate::config::model::{Config, System, Webhooks};
@@ -31,15 +32,23 @@ pub struct Hooks {
     live: Live,
     outbound: Outbound,
     engine: Engine,
+    gaps: Gaps,
 }
 
 impl Hooks {
-    pub(super) fn new(store: Store, live: Live, outbound: Outbound, engine: Engine) -> Self {
+    pub(super) fn new(
+        store: Store,
+        live: Live,
+        outbound: Outbound,
+        engine: Engine,
+        gaps: Gaps,
+    ) -> Self {
         Self {
             store,
             live,
             outbound,
             engine,
+            gaps,
         }
     }
 
@@ -93,14 +102,14 @@ impl Hooks {
             };
             judge(&hooks, &ours, &webhooks.enabled)
         });
-        self.keep(&system.name, &found).await;
+        self.keep(config, system, &found).await;
         found
     }
 
-    async fn keep(&self, system: &str, found: &Result<Standing, String>) {
-        let before = self.before(system).await;
+    async fn keep(&self, config: &Config, system: &System, found: &Result<Standing, String>) {
+        let before = self.before(&system.name).await;
         let mut row = SenderRow {
-            system: system.to_owned(),
+            system: system.name.clone(),
             ..before.clone().unwrap_or_default()
         };
         match found {
@@ -124,9 +133,12 @@ impl Hooks {
         if let Some(line) = &line {
             tracing::info!(kind = "sender", text = ?line.text, "logged");
         }
-        if let Err(error) = self.store.sender_checked(row, line).await {
+        if let Err(error) = self.store.sender_checked(row.clone(), line).await {
             tracing::warn!(error = %Visible::of(&error.to_string()), "how a sender stands could not be kept");
         }
+        self.gaps
+            .sender_changed(config, system, before.as_ref(), &row)
+            .await;
     }
 
     /// What was kept of a system before.

@@ -12,17 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::changed::{self, Progress};
+use super::lister::Lister;
 use crate::config::live::Live;
-use crate::event::Event;
-use crate::event::expr::Engine;
-use crate::event::hook::Mapped;
-use crate::http::Outbound;
-use crate::ingest::Intake;
 use crate::record::map::RecordMap;
-use crate::record::read;
-use crate::remote::Remote;
+use crate::store::LogEntry;
 use crate::store::view::{PollRow, Severity};
-use crate::store::{LogEntry, Receipt, Store};
 use crate::time::Timestamp;
 use crate::visible::Visible;
 
@@ -35,7 +29,7 @@ type Source = (String, String);
 /// The loop's state.
 #[derive(Debug)]
 pub(super) struct Poll {
-    asker: Asker,
+    lister: Lister,
     live: Live,
     /// When each was last begun.
     begun: HashMap<Source, Instant>,
@@ -43,26 +37,11 @@ pub(super) struct Poll {
     runs: JoinSet<Source>,
 }
 
-/// What a run needs.
-#[derive(Debug, Clone)]
-struct Asker {
-    store: Store,
-    remote: Remote,
-    intake: Intake,
-    engine: Engine,
-}
-
 impl Poll {
-    pub(super) fn new(store: Store, live: Live, outbound: Outbound, engine: Engine) -> Self {
-        let intake = Intake::new(store.clone(), live.clone());
+    pub(super) fn new(lister: Lister) -> Self {
         Self {
-            asker: Asker {
-                store,
-                remote: Remote::new(live.clone(), outbound, engine.clone()),
-                intake,
-                engine,
-            },
-            live,
+            live: lister.live.clone(),
+            lister,
             begun: HashMap::new(),
             running: HashSet::new(),
             runs: JoinSet::new(),
@@ -88,8 +67,8 @@ impl Poll {
 
     /// Where the last worker's runs began, so that a restart neither skips nor repeats one.
     async fn recall(&mut self) {
-        let now = (Instant::now(), self.asker.store.clock().now());
-        for row in self.asker.store.polls().await.unwrap_or_default() {
+        let now = (Instant::now(), self.lister.store.clock().now());
+        for row in self.lister.store.polls().await.unwrap_or_default() {
             if let Some(begun) = now.0.checked_sub(now.1.since(row.run)) {
                 self.begun.insert((row.system, row.kind), begun);
             }
@@ -115,10 +94,10 @@ impl Poll {
                     _ => {
                         self.begun.insert(source.clone(), now);
                         self.running.insert(source.clone());
-                        let (asker, map) = (self.asker.clone(), Arc::clone(map));
+                        let (lister, map) = (self.lister.clone(), Arc::clone(map));
                         let live_from = config.site.live_from;
                         self.runs.spawn(async move {
-                            asker.run(&map, live_from).await;
+                            lister.poll(&map, live_from).await;
                             source
                         });
                     }
@@ -129,9 +108,9 @@ impl Poll {
     }
 }
 
-impl Asker {
+impl Lister {
     /// One run, kept with what it brought.
-    async fn run(&self, map: &RecordMap, live_from: Option<Timestamp>) {
+    async fn poll(&self, map: &RecordMap, live_from: Option<Timestamp>) {
         let begun = self.store.clock().now();
         let rows = match self.store.polls().await {
             Ok(rows) => rows,
@@ -176,60 +155,10 @@ impl Asker {
             .pages(&map.system, &map.kind, Some(since), None)
             .map_err(|error| error.to_string())?;
         while let Some(page) = pages.next().await.map_err(|error| error.to_string())? {
-            let mut events = Vec::with_capacity(page.records.len());
-            for node in &page.records {
-                progress.seen += 1;
-                let bytes = node.to_json();
-                match read::one(map, node, &self.engine) {
-                    Ok(record) if !changed::is_new(&record, since) => {}
-                    Ok(record) => match changed::event(map, &record, bytes.as_bytes()) {
-                        Some(event) => events.push(event),
-                        None => progress.keyless += 1,
-                    },
-                    Err(error) => {
-                        let held = Mapped {
-                            event: changed::unread(map, bytes.as_bytes()),
-                            hold: Some(format!("a listed {} could not be read: {error}", map.kind)),
-                        };
-                        let receipt = self.intake.admit_hook(held).await;
-                        receipt.map_err(|error| error.to_string())?;
-                        progress.held += 1;
-                    }
-                }
-            }
-            progress.new += self.take_in(events).await?;
+            self.records(map, &page.records, since, false, progress)
+                .await?;
         }
         Ok(())
-    }
-
-    /// Takes events in; how many were new. What is known under the same version with other content comes under an id of
-    /// its own.
-    async fn take_in(&self, events: Vec<Event>) -> Result<u64, String> {
-        if events.is_empty() {
-            return Ok(0);
-        }
-        let words = |error: crate::store::StoreError| error.to_string();
-        let receipts = self
-            .intake
-            .admit(events.clone(), false)
-            .await
-            .map_err(words)?;
-        let is_new = |receipt: &&Receipt| {
-            !matches!(
-                receipt,
-                Receipt::Duplicate { .. } | Receipt::Conflict { .. }
-            )
-        };
-        let mut new = receipts.iter().filter(is_new).count();
-        let differing: Vec<Event> = (events.into_iter().zip(&receipts))
-            .filter(|(_, receipt)| matches!(receipt, Receipt::Conflict { .. }))
-            .map(|(event, _)| changed::again(event))
-            .collect();
-        if !differing.is_empty() {
-            let receipts = self.intake.admit(differing, false).await.map_err(words)?;
-            new += receipts.iter().filter(is_new).count();
-        }
-        Ok(new as u64)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The loops against a vendor on a real loopback connection.
 
+mod missed;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,6 +36,10 @@ struct Vendor {
     throttled: u32,
     /// Answers this instead.
     status: Option<u16>,
+    /// So many requests are answered 500.
+    broken: u32,
+    /// Its own events, the newest first: JSON with a member `id`.
+    events: Vec<(String, String)>,
     /// Orders by number: JSON.
     orders: Vec<String>,
     asked: Vec<String>,
@@ -45,12 +51,30 @@ impl Vendor {
         if let Some(status) = self.status {
             return (status, String::new());
         }
+        if self.broken > 0 {
+            self.broken -= 1;
+            return (500, String::new());
+        }
         if self.throttled > 0 {
             self.throttled -= 1;
             return (429, String::new());
         }
         if target.starts_with("/circle") {
             return (200, r#"{"items":[{"id":1}],"next":"/circle?p=1"}"#.into());
+        }
+        if target.starts_with("/events") {
+            let after =
+                (target.split(['?', '&'])).find_map(|part| part.strip_prefix("starting_after="));
+            let from = after.map_or(0, |id| {
+                self.events.iter().position(|event| event.0 == id).unwrap() + 1
+            });
+            let rest = &self.events[from..];
+            let page: Vec<&str> = rest.iter().take(2).map(|event| event.1.as_str()).collect();
+            let more = rest.len() > 2;
+            return (
+                200,
+                format!(r#"{{"data":[{}],"has_more":{more}}}"#, page.join(",")),
+            );
         }
         if let Some(id) = target.strip_prefix("/webhooks/") {
             let stubborn = self.stubborn;
@@ -196,8 +220,18 @@ runbook = "r.md"
     }
 
     fn start(&self) -> SourceHandle {
+        self.start_after(None)
+    }
+
+    fn start_after(&self, away_since: Option<Timestamp>) -> SourceHandle {
         let (store, outbound) = (self.store.clone(), self.outbound.clone());
-        spawn(store, self.live.subscribe(), outbound, &self.stop)
+        spawn(
+            store,
+            self.live.subscribe(),
+            outbound,
+            away_since,
+            &self.stop,
+        )
     }
 
     /// Waits for the kept row to be as wanted.

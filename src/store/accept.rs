@@ -164,7 +164,7 @@ fn accept_one(
     let mut hold = incoming.hold.clone();
     let mut group = incoming.group.as_deref().or(incoming.hold.as_deref());
     if let Some((event, same)) = known {
-        if same {
+        if same || was_listed(work.connection, event, &incoming.event.origin)? {
             return Ok(Receipt::Duplicate { event });
         }
         if !incoming.hold_on_conflict {
@@ -316,6 +316,26 @@ pub(super) fn fan_out(
     }
     work.tick(route.path, Tick::Accepted);
     Ok(())
+}
+
+/// Whether one of two events of an id was listed by its vendor and the other one came in by itself. Then they are one: vendors
+/// write what they list with other spaces than what they send, and sometimes by another version of their API.
+fn was_listed(
+    connection: &rusqlite::Connection,
+    known: EventId,
+    origin: &Origin,
+) -> rusqlite::Result<bool> {
+    if !matches!(origin, Origin::Hook | Origin::Poll) {
+        return Ok(false);
+    }
+    let before: Option<String> = connection
+        .prepare_cached("SELECT json_extract(meta, '$.o') FROM payload WHERE event = ?1")?
+        .query_row([known.0], |row| row.get(0))
+        .optional()?;
+    Ok(matches!(
+        (before.as_deref().map(Origin::from_word), origin),
+        (Some(Origin::Hook), Origin::Poll) | (Some(Origin::Poll), Origin::Hook)
+    ))
 }
 
 /// Remembers a hash, or says which event had it before and whether its content was the same.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::model::{Config, Mode};
 use crate::control::action::{Done, HeldScope};
+use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, PathId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::{Fence, Request, Settlement};
@@ -28,8 +29,8 @@ use super::types::{
     Receipt, Released, Started, StoreError, Turn, Want,
 };
 use super::view::{
-    AdoptionRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause, PollRow, RunRow,
-    SenderRow, ShapeRow,
+    AdoptionRow, BackfillRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause,
+    PollRow, RunRow, SenderRow, ShapeRow,
 };
 use super::work::Work;
 use super::writer::{Call, Fault, Job, Shared, Writer};
@@ -526,6 +527,42 @@ impl Store {
     /// Keeps how far the polling of a record type has come, with a line where there is news.
     pub async fn polled(&self, row: PollRow, log: Option<LogEntry>) -> Result<(), StoreError> {
         self.call(move |work| super::senders::polled(work, &row, log.as_ref()))
+            .await
+    }
+
+    /// Keeps gaps that must be asked for (system, kind, why, since and started of each count), with the line that says why.
+    pub async fn open_backfills(
+        &self,
+        gaps: Vec<BackfillRow>,
+        log: Option<LogEntry>,
+    ) -> Result<(), StoreError> {
+        self.call(move |work| super::backfills::open(work, &gaps, log.as_ref()))
+            .await
+    }
+
+    /// Keeps how far backfills have come, with a line where there is news.
+    pub async fn keep_backfills(
+        &self,
+        rows: Vec<BackfillRow>,
+        log: Option<LogEntry>,
+    ) -> Result<(), StoreError> {
+        self.call(move |work| super::backfills::keep(work, &rows, log.as_ref()))
+            .await
+    }
+
+    /// See [`Reader::backfills`].
+    pub async fn backfills(&self) -> Result<Vec<BackfillRow>, StoreError> {
+        self.read(Reader::backfills).await
+    }
+
+    /// What a source told of a record so far, the newest first, as far as it is kept and at most some.
+    pub async fn told(
+        &self,
+        source: String,
+        kind: String,
+        key: String,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.read(move |reader| reader.told(&source, &kind, &key))
             .await
     }
 

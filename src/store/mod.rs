@@ -4,6 +4,7 @@ mod accept;
 mod act;
 mod adoption;
 mod api;
+mod backfills;
 mod backup;
 mod batch;
 mod events;

@@ -86,6 +86,7 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         runs: super::runs::latest(connection)?,
         senders: super::senders::all(connection)?,
         polls: super::senders::polls(connection)?,
+        backfills: super::backfills::current(connection)?,
         log: log_page(connection, None, LOG_LINES)?,
         foreign_host: None,
         trouble: None,

@@ -10,6 +10,7 @@ use super::work::Work;
 use super::writer::Fault;
 use crate::ids::PathId;
 use crate::queue::model::Class;
+use crate::time::Timestamp;
 
 /// Registers the configured paths (name, and whether it is in shadow mode) and marks the others removed: nothing is
 /// claimed on those. A path that is set back to shadow mode in the configuration is no longer live.
@@ -177,6 +178,7 @@ pub(super) fn begin(
     set_meta(work.connection, "epoch", epoch)?;
     work.new_epoch = Some(epoch);
     let foreign_host = foreign(work, identity)?;
+    let away_since = away(work.connection, foreign_host.is_some())?;
     work.foreign = Some(foreign_host.is_some());
     set_meta(work.connection, "foreign", foreign_host.as_deref())?;
     for (key, value) in [
@@ -235,12 +237,35 @@ pub(super) fn begin(
     Ok(Started {
         shadow,
         unsettled,
+        away_since,
         epoch,
         rescued,
         foreign_host,
         paths,
         batches: super::batch::running(work.connection)?,
     })
+}
+
+/// The last sign of life of an earlier worker. On another host's database signs of life go on while nothing is asked for:
+/// what was known when that began counts until the database is adopted.
+fn away(
+    connection: &rusqlite::Connection,
+    is_foreign: bool,
+) -> rusqlite::Result<Option<Timestamp>> {
+    const AWAY: &str = "away_since";
+    let since = match meta(connection, AWAY)? {
+        Some(since) => Some(since),
+        None => meta(connection, "heartbeat")?,
+    };
+    match since {
+        Some(since) if is_foreign => set_meta(connection, AWAY, since)?,
+        _ => {
+            connection
+                .prepare_cached("DELETE FROM meta WHERE key = ?1")?
+                .execute([AWAY])?;
+        }
+    }
+    Ok(since.map(Timestamp))
 }
 
 /// This host and this place, as a database remembers them.

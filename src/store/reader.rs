@@ -19,10 +19,10 @@ use super::stats::{HOUR, slot_of};
 use super::turn::{pairs_from_json, request_of};
 use super::types::{Health, OpenError};
 use super::view::{
-    AdoptionRow, AttemptRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow,
-    EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter, NoteRow, OfType,
-    Overview, PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed, ShapeRow, Slot, Standing,
-    Story, Trace, WorkerRow,
+    AdoptionRow, AttemptRow, BackfillRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow,
+    DifferenceRow, EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter,
+    NoteRow, OfType, Overview, PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed,
+    ShapeRow, Slot, Standing, Story, Trace, WorkerRow,
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
@@ -598,6 +598,27 @@ impl Reader {
     /// How far the polling of each record type has come, by system and type.
     pub fn polls(&self) -> Result<Vec<PollRow>, ReadError> {
         self.snapshot(super::senders::polls)
+    }
+
+    /// What must still be asked for because it was missed, and the last of each system and record type that was; the oldest
+    /// first.
+    pub fn backfills(&self) -> Result<Vec<BackfillRow>, ReadError> {
+        self.snapshot(super::backfills::current)
+    }
+
+    /// The newest backfills.
+    pub fn newest_backfills(&self, limit: usize) -> Result<Vec<BackfillRow>, ReadError> {
+        self.snapshot(|connection| super::backfills::newest(connection, limit))
+    }
+
+    /// See [`super::Store::told`].
+    pub(super) fn told(
+        &self,
+        source: &str,
+        kind: &str,
+        key: &str,
+    ) -> Result<Vec<Event>, ReadError> {
+        self.snapshot(|connection| super::backfills::told(connection, source, kind, key))
     }
 
     /// Hours of a path, oldest first.

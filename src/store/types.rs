@@ -289,6 +289,9 @@ pub struct Started {
     pub rescued: u64,
     /// When an attempt last ended whose request may still have been under way at its receiver.
     pub unsettled: Option<Timestamp>,
+    /// The last sign of life of a worker before this one; none where there was none. What was sent since is missing here,
+    /// unless its senders try again.
+    pub away_since: Option<Timestamp>,
     /// The host this database belongs to, if it is not this one: everything stays held until `adopt-host`.
     pub foreign_host: Option<String>,
     /// Breakers and pauses as stored.

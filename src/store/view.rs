@@ -294,6 +294,8 @@ pub struct Overview {
     pub senders: Vec<SenderRow>,
     /// How far polling has come.
     pub polls: Vec<PollRow>,
+    /// What must still be asked for because it was missed, and the last of each system and record type that was.
+    pub backfills: Vec<BackfillRow>,
     /// The newest log lines.
     pub log: Vec<LogRow>,
     /// The database came from another host and waits for `adopt-host`.

@@ -116,6 +116,7 @@ impl Actions {
             Action::GoLive { path } => self.number(path).map(|_| ()),
             Action::Adopt { .. } => Ok(()),
             Action::EnableHook { system }
+            | Action::Backfill { system, .. }
             | Action::Probe { system }
             | Action::LoggedIn { system } => self.system(system).map(|_| ()),
             Action::ReplaceSecret { system, which, .. } => {

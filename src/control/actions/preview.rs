@@ -68,9 +68,10 @@ impl Actions {
                 sides,
                 dry_run,
             } => self.preview_adopt(&kind, &sides, dry_run),
-            Action::EnableHook { system } => Ok(plain(format!(
-                "ask {system} to enable its webhook again; what it did not call about meanwhile is not sent by this"
-            ))),
+            Action::EnableHook { system } => {
+                Ok(plain(format!("ask {system} to enable its webhook again")))
+            }
+            Action::Backfill { system, since } => self.preview_backfill(&system, since).await,
             Action::ReplaceSecret {
                 system,
                 which,
