@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, reader};
 use super::out;
-use crate::config::model::Config;
+use crate::config::model::{Config, System};
 use crate::http::oauth::health::{self, Health};
 use crate::queue::filter::Filter;
 use crate::store::view::{NoteFilter, NoteRow, Overview, PathRow, Severity, Shadowed};
@@ -29,7 +29,8 @@ const MOST_LOOKED_AT: usize = 200;
 /// until), noticed (of the last 24 h, as `midwatch notes` tells them, 5 at most), tokens (system, level: ok, warn, bad; is_known, words, valid_until, refresh_known, last_error), and overview:
 /// at, paths (id, name, removed, counts, oldest_due, oldest_open, blocked, retrying, last_accepted, last_delivered,
 /// shadow, live_at, shadow_since, needing, needing_since, pause, breaker, minutes, recent, latency, attempt_time), unrouted, held_events, events, worker, batches, runs, senders (system, called,
-/// checked, state, address, hook, error), polls (system, kind, mark, run, seen, error), log, foreign_host,
+/// checked, state, address, hook, error), polls (system, kind, mark, run, seen, error), backfills (as `midwatch backfill`
+/// tells them: what is open, and the last of each system and record type), log, foreign_host,
 /// trouble, unreadable, config (its hash, 16 hex digits); times in milliseconds since 1970, durations in milliseconds.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -231,6 +232,7 @@ fn systems(overview: &Overview, config: &Config, tokens: &[Health]) -> Vec<Vec<S
                 let _ = write!(words, "; could not be asked: {error}");
             }
             rows.push(row(name, "webhook", words));
+            rows.extend(missed(overview, system).map(|words| row(name, "missed", words)));
         }
         for (kind, every) in &system.poll {
             let found =
@@ -254,6 +256,33 @@ fn systems(overview: &Overview, config: &Config, tokens: &[Health]) -> Vec<Vec<S
         }
     }
     rows
+}
+
+/// When a system was last asked for what it did not tell, and how far back it can be.
+fn missed(overview: &Overview, system: &System) -> Option<String> {
+    let ago = |at: Timestamp| format!("{} ago", short(overview.at.since(at)));
+    let missed = system.backfill()?;
+    let last = (overview.backfills.iter())
+        .rfind(|row| row.system == system.name)
+        .map(|row| match row.ended {
+            Some(ended) => format!(
+                "asked {} for what it did not tell since {}: {} new",
+                ago(ended),
+                ago(row.since),
+                row.new
+            ),
+            None => format!(
+                "being asked for what it did not tell since {}",
+                ago(row.since)
+            ),
+        });
+    let keeps = (missed.horizon).map_or("its vendor has no known horizon".to_owned(), |horizon| {
+        format!("its vendor lists {} back", short(horizon))
+    });
+    Some(match last {
+        Some(last) => format!("{last}; {keeps}"),
+        None => format!("never asked; {keeps}"),
+    })
 }
 
 fn words(severity: &str, wrong: &[Trouble], overview: &Overview, config: &Config) -> String {

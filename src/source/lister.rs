@@ -118,9 +118,9 @@ impl Lister {
 
     /// When an event of a vendor's list happened.
     pub(super) fn happened(&self, hooks: &Hooks, system: &str, node: &Node) -> Option<Timestamp> {
-        let none = std::iter::empty::<(&str, &[u8])>();
-        let body = node.to_json().into();
-        hook::map(&self.engine, &hooks.mapping, system, none, None, &body)
+        let headers = std::iter::empty::<(&str, &[u8])>();
+        let (mapping, body) = (&hooks.mapping, node.to_json().into());
+        hook::map(&self.engine, mapping, system, headers, None, &body)
             .event
             .time
     }

@@ -420,6 +420,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn how_long_nobody_worked_counts_from_the_last_sign_of_life_until_the_database_is_adopted()
+     {
+        let mut bed = Bed::new().await;
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let start = bed.clock.now();
+        bed.clock.advance(minutes(1));
+        bed.store.heartbeat("running", None).await.unwrap();
+        bed.clock.advance(minutes(9));
+        assert_eq!(bed.restart().await.away_since, Some(start + minutes(1)));
+        bed.clock.advance(minutes(5));
+        let moved = bed.move_away().await;
+        assert!(moved.foreign_host.is_some());
+        bed.clock.advance(minutes(5));
+        bed.store.heartbeat("running", None).await.unwrap();
+        bed.store.adopt_host(line()).await.unwrap();
+        let adopted = bed.store.begin_work(false).await.unwrap();
+        assert_eq!(
+            (adopted.foreign_host, adopted.away_since),
+            (None, Some(start + minutes(10)))
+        );
+        let again = bed.store.begin_work(false).await.unwrap();
+        assert_eq!(again.away_since, Some(bed.clock.now()));
+    }
+
+    #[tokio::test]
     async fn what_the_answers_on_a_removed_path_looked_like_is_forgotten() {
         let bed = Bed::new().await;
         let both = configure(&bed.store, &["p", "q"]).await;

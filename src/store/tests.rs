@@ -64,6 +64,15 @@ impl Bed {
         self.store.begin_work(false).await.unwrap()
     }
 
+    /// The same, in another place, as after a move.
+    pub(super) async fn move_away(&mut self) -> Started {
+        self.store.close().await;
+        let to = self.dir.path().join("moved.db");
+        std::fs::copy(self.dir.path().join("m.db"), &to).unwrap();
+        self.store = Store::open(&to, options(&self.clock)).unwrap();
+        self.store.begin_work(false).await.unwrap()
+    }
+
     /// Sets its path to shadow mode, or back.
     pub(super) async fn shadow(&self, shadow: bool) {
         let paths = vec![("p".to_owned(), shadow), ("q".to_owned(), false)];

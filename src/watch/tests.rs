@@ -3,7 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::console::fixture::{NOW, at, config, overview};
 use crate::store::view::{
-    Breaker, Lock, Overview, PathRow, Pause, PollRow, SenderRow, Severity, Slot, WorkerRow,
+    BackfillRow, Breaker, Lock, Overview, PathRow, Pause, PollRow, SenderRow, Severity, Slot,
+    WorkerRow,
 };
 use crate::time::Timestamp;
 
@@ -397,6 +398,77 @@ fn tokens_that_fail_or_run_out_are_wrong_now_and_sorted_with_the_rest() {
         let found = found.map(|at| all[at].severity);
         assert_eq!(found, severity, "{level:?} {is_known}");
         assert!(all.is_sorted_by(|a, b| a.severity >= b.severity), "{all:?}");
+    }
+}
+
+#[test]
+fn a_gap_that_nobody_asked_for_is_told_before_its_vendor_forgets_it() {
+    const DAY: i64 = 24 * 60;
+    let mut config = crate::config::model::Config::clone(&config());
+    let text = "[systems.pay]\npreset = \"stripe\"\nhooks.secrets = [\"file:x\"]";
+    let loaded = crate::config::parse(text, std::path::Path::new("/tmp/midwatch.toml"));
+    let pay = loaded.expect("valid").config.systems["pay"].clone();
+    config.systems.insert("pay".into(), pay);
+    let open = |days: i64, error: Option<&str>| BackfillRow {
+        system: "pay".into(),
+        kind: "event".into(),
+        why: "downtime".into(),
+        since: at(days * DAY),
+        started: NOW,
+        error: error.map(str::to_owned),
+        ..BackfillRow::default()
+    };
+    let beyond = BackfillRow {
+        ended: Some(at(60)),
+        ..open(40, Some("what happened before X cannot be had"))
+    };
+    let said = |rows: Vec<BackfillRow>, down_for: Option<i64>| {
+        let mut overview = overview();
+        overview.backfills = rows;
+        if let Some(days) = down_for {
+            overview.worker.state = "stopped".into();
+            overview.worker.heartbeat = at(days * DAY);
+            overview.worker.lock = crate::store::view::Lock::Free;
+        }
+        let all = wrong_now(&overview, &[], &config);
+        let found = all
+            .into_iter()
+            .find(|trouble| trouble.words.contains("pay"));
+        found.map(|trouble| (trouble.severity, trouble.words))
+    };
+    assert_eq!(said(vec![], None), None);
+    assert_eq!(said(vec![open(1, None)], None), None);
+    assert_eq!(said(vec![], Some(19)), None);
+    for (rows, down_for, severity, words) in [
+        (
+            vec![open(1, Some("it answered 500\u{1b}"))],
+            None,
+            Severity::Warning,
+            "pay cannot be asked for what was missed since 1d ago: it answered 500\\x1b",
+        ),
+        (
+            vec![open(21, None)],
+            None,
+            Severity::Warning,
+            "what pay sent since 21d ago was not asked for yet, and its vendor lists 30d back: the oldest is lost in 9d",
+        ),
+        (vec![], Some(21), Severity::Warning, "was not asked for yet"),
+        (
+            vec![open(31, Some("it answered 500"))],
+            None,
+            Severity::Critical,
+            "the oldest is lost: it answered 500",
+        ),
+        (
+            vec![beyond],
+            None,
+            Severity::Warning,
+            "pay was asked for what was missed: what happened before X cannot be had",
+        ),
+    ] {
+        let found = said(rows, down_for).expect(words);
+        assert_eq!(found.0, severity, "{found:?}");
+        assert!(found.1.contains(words), "{found:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is wrong now, worst first: one line for each thing, with what it means for the business at its beginning.
 
 mod job;
+mod missed;
 mod path;
 mod sender;
 

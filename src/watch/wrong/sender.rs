@@ -26,6 +26,7 @@ pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> 
             all.extend(sender_trouble(row));
         }
         all.extend(row.and_then(|row| silent(system, row, config, now)));
+        all.extend(super::missed::trouble(system, overview, config, now));
         for row in (overview.polls.iter()).filter(|row| row.system == system.name) {
             all.extend(stale(system, row, now));
         }
@@ -33,12 +34,17 @@ pub(super) fn troubles(overview: &Overview, config: &Config, now: Timestamp) -> 
     all
 }
 
-/// A sender that called before is called silent after this long without a call: a night and a quiet day.
+/// A sender that called before is called silent after this long without a call, where its `missed.silence` does not say: a
+/// night and a quiet day.
 pub const SILENT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A sender that has called and does not any more, though nothing is known to be wrong with its webhook.
 fn silent(system: &System, row: &SenderRow, config: &Config, now: Timestamp) -> Option<Trouble> {
-    let called = row.called.filter(|at| now.since(*at) > SILENT)?;
+    let silence = system
+        .missed
+        .as_ref()
+        .map_or(SILENT, |missed| missed.silence);
+    let called = row.called.filter(|at| now.since(*at) > silence)?;
     let is_fine = matches!(row.state.as_deref(), None | Some(SenderRow::ENABLED));
     if system.hooks.is_none() || !is_fine {
         return None;
