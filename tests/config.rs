@@ -124,10 +124,10 @@ fn check_says_what_a_first_evening_takes_from_its_presets() {
     let arguments = ["check", "--config", "first_evening.toml"];
     let said = String::from_utf8(midwatch(&folder, &arguments).stdout).unwrap();
     let begin = "the configuration is good; `midwatch doctor` looks at its secrets and at this machine\n\
-                 systems.shop takes from preset woocommerce:\n  probe, hooks, webhooks, records order (lookup, read, update, ";
+                 systems.shop takes from preset woocommerce:\n  probe, hooks, missed, webhooks, records order (lookup, read, update, ";
     assert!(said.starts_with(begin), "{said}");
     for words in [
-        "records order (changed here; lookup, create, update, links, list, paging)\n  not used: hooks (no secrets)\n",
+        "records order (changed here; lookup, create, update, links, list, paging)\n  not used: hooks (no secrets), missed (no hooks)\n",
         "systems.payments takes from preset stripe:\n",
     ] {
         assert!(said.contains(words), "{words}\n{said}");
@@ -220,8 +220,8 @@ fn a_first_evening_begins_with_init_and_a_good_check() {
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "the configuration is good; `midwatch doctor` looks at its secrets and at this machine\n\
-         systems.shop takes from preset woocommerce:\n  probe, hooks\n  \
-         not used: webhooks (no hooks.watch), records order, records contact\n"
+         systems.shop takes from preset woocommerce:\n  probe, hooks, missed, records order (list, paging)\n  \
+         not used: webhooks (no hooks.watch), records contact\n"
     );
     assert!(output.status.success());
 }

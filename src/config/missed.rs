@@ -21,7 +21,12 @@ pub(super) fn missed(
     records: &mut BTreeMap<String, Arc<RecordMap>>,
     is_called: bool,
 ) -> Option<Missed> {
-    let events = section.get("events").map(|value| {
+    // What a preset would ask for is asked for where the system has it.
+    let is_there = |value: &Value<'_>| {
+        let listed = |kind: &str| records.get(kind).is_some_and(|map| map.list.is_some());
+        value.is_own() || value.text("a record type").is_some_and(listed)
+    };
+    let events = section.get("events").filter(is_there).map(|value| {
         let kind = value.filled("the record type whose list has the vendor's events")?;
         is_listed(&value, system, kind, records).then(|| kind.to_owned())
     });
@@ -30,7 +35,7 @@ pub(super) fn missed(
             value.wrong("a list of record types such as [\"order\"]", None);
             return None;
         };
-        let kinds = items.iter().map(|item| {
+        let kinds = items.iter().filter(|item| is_there(item)).map(|item| {
             let kind = item.filled("a record type such as \"order\"")?;
             is_listed(item, system, kind, records).then(|| kind.to_owned())
         });
@@ -47,6 +52,9 @@ pub(super) fn missed(
         (Some(kind), None) => Listed::Events(kind?),
         (None, Some(kinds)) => {
             let kinds = kinds?;
+            if kinds.is_empty() {
+                return None;
+            }
             for kind in kinds.iter().filter(|_| is_called) {
                 if let Some(map) = records.get_mut(kind) {
                     carries_changes(map);
@@ -61,6 +69,7 @@ pub(super) fn missed(
             );
             return None;
         }
+        (None, None) if section.get("events").is_some() => return None,
         (None, None) => {
             section.error(
                 "nothing says what is listed",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::model::{Auth, Config, Path, System, Trust, Write};
+use super::model::{Auth, Config, Job, Listed, Path, System, Trust, Write};
 use super::reader::{Origin, Section};
 use crate::record::map::{Paging, RecordMap};
 
@@ -97,6 +97,8 @@ fn one(brought: &Brought, system: &System, config: &Config) -> Use {
             {
                 Some("no hooks.watch")
             }
+            (_, "missed") if system.missed.is_none() => Some("no such records here"),
+            (_, "missed") if system.hooks.is_none() => Some("no hooks"),
             (_, "auth") if system.auth == Auth::None => Some("no auth of yours"),
             _ => None,
         };
@@ -139,6 +141,18 @@ fn with(word: String, parts: &[&'static str], origin: Origin) -> String {
 /// The record types of a system that something asks for.
 fn needed<'c>(system: &'c System, config: &'c Config) -> BTreeSet<&'c str> {
     let mut needed: BTreeSet<&str> = system.poll.iter().map(|(kind, _)| kind.as_str()).collect();
+    if let Some(missed) = system.missed.as_ref().filter(|_| system.hooks.is_some()) {
+        match &missed.listed {
+            Listed::Events(kind) => {
+                needed.insert(kind);
+            }
+            Listed::Records(kinds) => needed.extend(kinds.iter().map(String::as_str)),
+        }
+    }
+    let compared = config.reconcile.iter().filter_map(Job::records);
+    let sides = compared.flat_map(|records| &records.sides);
+    let here = sides.filter(|side| side.declared && side.system == system.name);
+    needed.extend(here.map(|side| side.kind.as_str()));
     for path in &config.paths {
         let Some(mapping) = &path.mapping else {
             continue;

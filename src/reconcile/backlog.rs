@@ -84,7 +84,10 @@ fn reached(
             _ => None,
         };
         all.extend(level.map(|(level, limit)| {
-            let note = format!("{} of {replayed} replayed were delivered", standing.replayed);
+            let note = format!(
+                "{} of {replayed} replayed were delivered",
+                standing.replayed
+            );
             let reached = Reached {
                 level,
                 measured: percent(share),
@@ -116,7 +119,9 @@ fn rising<T: PartialOrd + Copy>(
         limit: words(limit),
         note: match level {
             Severity::Critical => format!("critical from {} on", words(limit)),
-            Severity::Warning | Severity::Info => format!("to be looked at from {} on", words(limit)),
+            Severity::Warning | Severity::Info => {
+                format!("to be looked at from {} on", words(limit))
+            }
         },
     })
 }
@@ -157,12 +162,20 @@ mod tests {
             (standing(0, 0, None, (0, 0)), vec![], Info),
             (standing(0, 99, None, (95, 5)), vec![], Info),
             (standing(1, 0, Some(3), (0, 0)), vec![Dead], Warning),
-            (standing(19, 100, Some(4), (0, 0)), vec![Dead, Due, OldestDead], Warning),
+            (
+                standing(19, 100, Some(4), (0, 0)),
+                vec![Dead, Due, OldestDead],
+                Warning,
+            ),
             (standing(20, 0, Some(1), (0, 0)), vec![Dead], Critical),
             (standing(0, 1_000, None, (0, 0)), vec![Due], Critical),
             (standing(0, 0, None, (94, 6)), vec![Replayed], Warning),
             (standing(0, 0, None, (0, 1)), vec![Replayed], Critical),
-            (standing(0, 0, Some(72), (4, 1)), vec![OldestDead, Replayed], Critical),
+            (
+                standing(0, 0, Some(72), (4, 1)),
+                vec![OldestDead, Replayed],
+                Critical,
+            ),
         ] {
             let found = judge(&limits(), &[("deals".to_owned(), now)], NOW);
             let got: Vec<_> = found.differences.iter().map(|row| row.kind).collect();
@@ -179,7 +192,15 @@ mod tests {
         ];
         let found = judge(&limits(), &all, NOW);
         let told: Vec<_> = (found.differences.iter())
-            .map(|row| format!("{} {} {:?} {:?}", row.key, row.kind.word(), row.first, row.second))
+            .map(|row| {
+                format!(
+                    "{} {} {:?} {:?}",
+                    row.key,
+                    row.kind.word(),
+                    row.first,
+                    row.second
+                )
+            })
             .collect();
         assert_eq!(
             told,

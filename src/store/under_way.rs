@@ -50,10 +50,16 @@ pub(super) fn standing(
     since: Timestamp,
 ) -> rusqlite::Result<Standing> {
     let (dead, oldest_dead) = connection
-        .prepare_cached("SELECT count(*), min(changed) FROM delivery WHERE state = 4 AND path = ?1")?
-        .query_row([path.0], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+        .prepare_cached(
+            "SELECT count(*), min(changed) FROM delivery WHERE state = 4 AND path = ?1",
+        )?
+        .query_row([path.0], |row| {
+            Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
     let due = connection
-        .prepare_cached("SELECT count(*) FROM delivery WHERE state = 0 AND path = ?1 AND due <= ?2")?
+        .prepare_cached(
+            "SELECT count(*) FROM delivery WHERE state = 0 AND path = ?1 AND due <= ?2",
+        )?
         .query_row(params![path.0, now.0], |row| row.get(0))?;
     let [delivered, died] = batch::ended(connection, path, since)?;
     Ok(Standing {
