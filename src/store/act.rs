@@ -81,6 +81,7 @@ pub(super) fn cancel(
             let text = format!("cancelled: {reason}");
             story::tell_of(work, &Line::of(*id, *path, text))?;
         }
+        super::plans::settled(work, *id, State::Cancelled, Some(reason))?;
         if let Some(batch) = batch {
             super::batch::item_ended(work, *batch, *id, State::Cancelled)?;
         }
@@ -183,16 +184,7 @@ pub(super) fn prune(
     let removed = connection
         .prepare_cached("DELETE FROM dedupe WHERE (bucket, hash) IN (SELECT bucket, hash FROM dedupe WHERE bucket < ?1 LIMIT ?2)")?
         .execute(params![bucket, PRUNE])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM difference WHERE run IN (SELECT id FROM run WHERE started < ?1 LIMIT 20)",
-        )?
-        .execute([log_before])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE started < ?1 LIMIT 20)",
-        )?
-        .execute([log_before])?;
+    more |= super::plans::prune(work, PRUNE)?;
     Ok(more || removed as i64 == PRUNE)
 }
 

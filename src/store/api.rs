@@ -1,5 +1,7 @@
 //! The store's narrow, typed face: the handle through which the rest of midwatch asks the one writer.
 
+mod plans;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

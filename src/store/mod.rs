@@ -19,6 +19,7 @@ mod notes;
 mod order;
 mod overview;
 mod paths;
+mod plans;
 mod reader;
 mod records;
 mod release;
@@ -53,6 +54,7 @@ pub use accept::{CAME_AGAIN, TOO_DEEP};
 pub use api::Store;
 pub use ledger::HashKey;
 pub use lineage::reference;
+pub use plans::{plan_digest, tolerance};
 pub use reader::{Cursor, ReadError, Reader, Soundness};
 pub use types::{
     AdoptPage, AdoptRecord, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, MOST_ABOUT,

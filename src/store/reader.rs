@@ -1,6 +1,8 @@
 //! Read-only access: bounded reads on a connection of its own. Blocking: call it off the UI task.
 //! No read transaction outlives a call, so that the WAL can be reset.
 
+mod plans;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -106,7 +106,7 @@ fn changed_of(word: &str) -> Option<Changed> {
 }
 
 /// The meaning of a word of a table of words, or its default: a newer version may have written another.
-fn meaning<T: Copy + Default>(words: &[(&'static str, T)], word: &str) -> T {
+pub(super) fn meaning<T: Copy + Default>(words: &[(&'static str, T)], word: &str) -> T {
     let found = words.iter().find(|(known, _)| *known == word);
     found.map(|(_, meaning)| *meaning).unwrap_or_default()
 }

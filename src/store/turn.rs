@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, params};
 use super::load::set_meta;
 use super::needs;
 use super::order::{self, state_at};
+use super::plans;
 use super::stats::Tick;
 use super::story::{self, Line};
 use super::types::{Turn, Want};
@@ -182,6 +183,10 @@ fn settle(work: &mut Work<'_>, settlement: &Settlement) -> Result<bool, Fault> {
         && let Some(text) = ending(settlement, state)
     {
         story::tell_of(work, &Line::of(id, current.path, text))?;
+    }
+    // What carries a repair is about a record: all else does not even ask.
+    if current.told && !open {
+        plans::settled(work, id, state, reason)?;
     }
     if state == State::Ready {
         if let Some(key) = &current.order_key {
@@ -612,6 +617,9 @@ pub(super) fn rescue(work: &mut Work<'_>) -> Result<u64, Fault> {
             path,
             if dead { State::Dead } else { State::Ready },
         )?;
+        if dead {
+            plans::settled(work, id, State::Dead, Some(reason))?;
+        }
         unsettled(work)?;
     }
     Ok(count)

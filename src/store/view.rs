@@ -20,7 +20,7 @@ pub use lineage::{MOST_TRACED, Trace, TraceDelivery, TraceEvent, TraceNode};
 pub use notes::{NoteFilter, NoteKind, NoteRow, ShapeRow};
 pub use reconcile::{
     BackfillRow, Changed, DifferenceKind, DifferenceRow, Grade, PlanRow, PlanState, PlanWrite,
-    RunRow, SideRow, Standing, WriteState, WriteVerb,
+    RunRow, SideRow, Standing, ToleratedRow, WriteState, WriteVerb,
 };
 pub use records::{
     AdoptDifference, AdoptionRow, HoldingRow, Matched, NeedRow, PollRow, RecordRow, SenderRow,

@@ -409,6 +409,22 @@ pub struct Standing {
     pub died_again: u64,
 }
 
+/// A difference that a person accepted: it counts again when a value changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ToleratedRow {
+    /// What it is known by ([`crate::store::tolerance`]).
+    #[serde(skip)]
+    pub hash: [u8; 16],
+    /// The record's key.
+    pub key: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who accepted it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// A listing that brought what was missed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BackfillRow {
