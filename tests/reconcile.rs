@@ -367,7 +367,7 @@ async fn a_system_that_misbehaves_never_makes_anything_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_runs_on_schedule_one_run_at_a_time_and_ends_with_words_when_stopped() {
+async fn a_job_runs_on_schedule_one_run_at_a_time_and_can_be_cancelled() {
     let world = World::start("1s").await;
     let (first, second) = (world.run(1).await, world.run(2).await);
     let apart = second.started.since(first.started);
@@ -388,43 +388,60 @@ async fn a_job_runs_on_schedule_one_run_at_a_time_and_ends_with_words_when_stopp
     let unknown = world.handle.run_now("dreams").unwrap_err();
     assert!(unknown.text.contains("there are: deals"), "{unknown}");
 
+    world.handle.cancel("deals", "anna").unwrap();
+    let cancelled = world
+        .until("the cancelled run's end", |world| {
+            let ended = |run: &RunRow| run.error.as_deref() == Some("cancelled by anna");
+            world.runs().into_iter().find(ended)
+        })
+        .await;
+    assert!(
+        cancelled.ended.is_some() && !cancelled.complete,
+        "{cancelled:?}"
+    );
     world.stop.cancel();
     world.handle.stopped().await;
-    let last = world.runs().pop().unwrap();
-    assert_eq!(
-        last.error.as_deref(),
-        Some("interrupted: the worker stopped")
-    );
     assert!(world.handle.run_now("deals").is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_keeps_the_phase_and_closes_what_the_last_worker_left_open() {
+async fn a_restart_keeps_the_phase_and_goes_on_with_what_was_interrupted() {
     let world = World::start("1h").await;
     world.run(1).await;
+    world.shop.says(orders(&[(1, "10.00")]));
+    world.crm.says(Answer::Silence);
+    world.handle.run_now("deals").unwrap();
+    // One side is listed and kept, the other hangs, the worker stops.
+    let left = world
+        .until("one side that is listed", |world| {
+            let run = world.runs().pop()?;
+            let sides = world.store.reader().unwrap().sides(run.id).unwrap();
+            sides.iter().any(|side| side.done).then_some(run.id)
+        })
+        .await;
     world.stop.cancel();
     world.handle.stopped().await;
-    let left = world
-        .store
-        .start_run("deals".to_owned(), "schedule")
-        .await
-        .unwrap();
+    assert_eq!(world.runs().pop().unwrap().ended, None);
+    let asked = world.shop.requests.lock().unwrap().len();
+    world.crm.says(deals(&[(1, "10.00")]));
 
     let stop = CancellationToken::new();
     let (outbound, live) = world.outbound.clone();
     let again = reconcile::spawn(world.store.clone(), live, outbound, stop.clone());
-    let closed = world
-        .until("the orphan's end", |world| {
-            world
-                .runs()
-                .into_iter()
-                .find(|run| run.id == left && run.ended.is_some())
+    let ended = world
+        .until("the end of what was interrupted", |world| {
+            let ended = |run: &RunRow| run.id == left && run.ended.is_some();
+            world.runs().into_iter().find(ended)
         })
         .await;
     assert_eq!(
-        closed.error.as_deref(),
-        Some("interrupted: the worker died")
+        (ended.error, ended.counts, ended.compared, ended.drift),
+        (None, [1, 1], 1, Some(0.0))
     );
+    // What was listed before is not asked for again, and nothing of it stays behind.
+    assert_eq!(world.shop.requests.lock().unwrap().len(), asked);
+    let folder = world.store.runs_folder();
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
     // It is not due for an hour; by hand it runs at once.
     assert_eq!(world.runs().len(), 2);
     again.run_now("deals").unwrap();

@@ -15,6 +15,11 @@ use crate::config::model::RateLimit;
 /// How long a receiver's window is taken to be where neither it nor the configuration says.
 const UNSAID_SPAN: Duration = Duration::from_secs(1);
 
+/// How long what only looks yields to deliveries before it takes its turn among them.
+const YIELDED: Duration = Duration::from_secs(60);
+/// A token that lies there for so long is one that no delivery wants.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// The state of one budget.
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -216,6 +221,39 @@ impl Budget {
         }
     }
 
+    /// Waits for one token that deliveries leave over, and takes it: one that lay there for a moment beside half of what can
+    /// be saved up, so that what only looks never holds up what carries. After a minute in vain it takes any.
+    pub async fn acquire_behind(&self) {
+        let patience = Instant::now() + YIELDED;
+        let mut lay_there = false;
+        while Instant::now() < patience {
+            let left = {
+                let mut bucket = self.bucket();
+                let now = Instant::now();
+                let kept = bucket.limit.map_or(0, |limit| capacity(limit) as usize / 2);
+                let is_left = bucket.available(now) > kept;
+                if is_left && (lay_there || bucket.limit.is_none()) {
+                    bucket.take(1);
+                    return;
+                }
+                is_left
+            };
+            lay_there = left;
+            let later = Instant::now()
+                + if left {
+                    MOMENT
+                } else {
+                    self.pace().max(MOMENT)
+                };
+            let next = if left { None } else { self.next() };
+            tokio::time::sleep_until(
+                next.map_or(later, |next| next.clamp(later, patience.max(later))),
+            )
+            .await;
+        }
+        self.acquire().await;
+    }
+
     fn bucket(&self) -> MutexGuard<'_, Bucket> {
         // A bucket is whole after each statement: a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -232,6 +270,35 @@ mod tests {
             count,
             per: Duration::from_millis(ms),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_looks_leaves_half_to_deliveries_and_is_not_starved() {
+        // Four can be saved up.
+        let budget = Budget::new(Some(limit(40, 1000)));
+        let start = Instant::now();
+        budget.acquire_behind().await;
+        budget.acquire_behind().await;
+        assert_eq!(start.elapsed(), MOMENT * 2);
+        assert_eq!(budget.take(4), 2, "deliveries find theirs");
+        budget.give_back(2);
+        budget.acquire_behind().await;
+        assert!(start.elapsed() >= budget.pace(), "{:?}", start.elapsed());
+        assert_eq!(budget.take(4), 2, "deliveries find theirs");
+        // Deliveries that take all there is hold it up for a minute, and no longer.
+        let start = Instant::now();
+        let hog = async {
+            loop {
+                budget.take(4);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = hog => {}
+            () = budget.acquire_behind() => {}
+        }
+        let waited = start.elapsed();
+        assert!(waited >= YIELDED && waited < YIELDED * 2, "{waited:?}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::fields::{FieldJudge, same};
+pub use self::fields::{FieldJudge, difference, duplicate, same};
 use super::row::{Row, Rows};
 use super::spill::Spill;
 use crate::record::amount::Amount;

@@ -1,17 +1,36 @@
 //! Scheduled comparison of two systems: drift is found by the machine first.
 //!
-//! `row`, `wanted` and `drift` are pure policy; `compare` joins two lists of any size by way of scratch files (`spill`, `codec`)
-//! and leaves what records of one key mean to each other to a pure judge; `run` reads both systems by their record maps; `schedule` is the
-//! loop that the worker starts. Nothing here ever writes to an outside system: repairs are events, by the queue.
+//! | step | by |
+//! |---|---|
+//! | when | `schedule`, `trouble` |
+//! | list both sides | `listing`, `codec`, `row`, `wanted` |
+//! | compare what is of any size | `compare`, `spill`; a pure judge says what records of one key mean: by field, or `money` |
+//! | look again, who changed it | `sift`, `second`, `noted`, `threeway` |
+//! | learn what agrees | `agree` |
+//! | how bad it is | `drift`, `backlog` |
+//! | what would mend it | `plan`, `rails`, `rules` |
+//!
+//! Nothing here ever writes to an outside system: repairs are events, by the queue.
 
+mod agree;
 pub mod backlog;
 pub mod codec;
 pub mod compare;
 pub mod drift;
+mod listing;
+pub mod money;
+mod noted;
+pub mod plan;
+pub mod rails;
 pub mod row;
+pub mod rules;
 mod run;
 mod schedule;
+mod second;
+mod sift;
 mod spill;
+pub mod threeway;
+mod trouble;
 pub mod wanted;
 
 pub use schedule::{ReconcileHandle, spawn};

@@ -24,6 +24,12 @@ pub struct Row {
 /// Stands for a value that could not be read: it is equal to nothing, also not to another of its kind.
 pub const UNREAD: &str = "?";
 
+/// The key of a record that belongs to one of type `kind` and does not say to which: no record of that type has it, so
+/// that it is told instead of being lost.
+pub fn without(kind: &str, id: &str) -> String {
+    format!("without {kind}: {id}")
+}
+
 impl Row {
     /// The row of a record that was read whole.
     pub fn of(record: &Record, wanted: &Wanted, key: &HashKey) -> Self {
@@ -37,7 +43,11 @@ impl Row {
         let own = record.id.clone();
         let (of, id) = match &wanted.of {
             None => (record.key.clone(), own),
-            Some(kind) => (record.refs.get(kind).cloned(), record.key.clone().or(own)),
+            Some(kind) => {
+                let id = record.key.clone().or(own);
+                let lost = || id.as_deref().map(|id| without(kind, id));
+                (record.refs.get(kind).cloned().or_else(lost), id)
+            }
         };
         Self {
             key: of.unwrap_or_default(),

@@ -1,9 +1,10 @@
 //! The loop: runs jobs when they are due or asked for, one run of a job at a time, and stores what they found.
 //!
 //! Due times come from the last stored run, so that a restart neither skips nor repeats one; intervals are monotonic, so
-//! that a step of the clock does nothing. A run that a stop interrupts ends with words. Started by the worker.
+//! that a step of the clock does nothing. A run that a stop or a crash interrupts goes on at the next start. Beside its own
+//! times a job runs when a side of it is back after an outage, and when one falls silent. Started by the worker.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::drift::{Change, change};
-use super::run::{Reader, Report, run};
+use super::listing;
+use super::run::{Report, Runner};
+use super::trouble::{Standing, Why};
 use crate::config::live::Live;
 use crate::config::model::{Check, Job, Timing};
 use crate::control::action::Refused;
 use crate::event::expr::Engine;
 use crate::http::Outbound;
-use crate::ids::RunId;
 use crate::remote::Remote;
 use crate::store::view::{RunRow, Severity};
 use crate::store::{LogEntry, Store, StoreError};
@@ -43,13 +45,32 @@ pub struct ReconcileHandle {
     ended: CancellationToken,
 }
 
-/// The jobs that have a run under way or asked for.
+/// The jobs that have a run under way or asked for, and what stops it.
 #[derive(Debug, Clone, Default)]
-struct Running(Arc<Mutex<HashSet<String>>>);
+struct Running(Arc<Mutex<HashMap<String, Stops>>>);
+
+/// What stops a run.
+#[derive(Debug, Clone, Default)]
+struct Stops {
+    token: CancellationToken,
+    /// Who did.
+    by: Arc<Mutex<Option<String>>>,
+}
 
 impl Running {
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Stops>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks a job as running; none if it is already.
+    fn begin(&self, job: &str) -> Option<Stops> {
+        let mut running = self.lock();
+        if running.contains_key(job) {
+            return None;
+        }
+        let stops = Stops::default();
+        running.insert(job.to_owned(), stops.clone());
+        Some(stops)
     }
 }
 
@@ -72,13 +93,27 @@ impl ReconcileHandle {
                 ),
             });
         }
-        if !self.running.lock().insert(job.to_owned()) {
+        if self.running.begin(job).is_none() {
             return refused(format!("a run of {job} is already under way"));
         }
         if self.asks.send(job.to_owned()).is_err() {
             self.running.lock().remove(job);
             return refused("the worker is stopping".to_owned());
         }
+        Ok(())
+    }
+
+    /// Cancels the run of `job` that is under way, in the name of `by`: it ends with words, and nothing of it is repaired.
+    /// Refused if there is none.
+    pub fn cancel(&self, job: &str, by: &str) -> Result<(), Refused> {
+        let running = self.running.lock();
+        let Some(stops) = running.get(job) else {
+            return Err(Refused {
+                text: format!("no run of {job} is under way"),
+            });
+        };
+        *stops.by.lock().unwrap_or_else(PoisonError::into_inner) = Some(by.to_owned());
+        stops.token.cancel();
         Ok(())
     }
 
@@ -101,17 +136,20 @@ pub fn spawn(
     let engine = Engine::new();
     let (key, scratch) = (store.hash_key(), store.runs_folder());
     let schedule = Schedule {
-        store,
-        live: live.clone(),
-        reader: Reader {
+        runner: Runner {
             remote: Remote::new(live.clone(), outbound, engine.clone()),
+            store: store.clone(),
+            live: live.clone(),
             engine,
             key,
             scratch,
         },
+        store,
+        live: live.clone(),
         stop,
         running: running.clone(),
         plans: HashMap::new(),
+        standing: Standing::default(),
         runs: JoinSet::new(),
     };
     let guard = ended.clone().drop_guard();
@@ -169,11 +207,13 @@ fn was_vain(row: &RunRow) -> bool {
 struct Schedule {
     store: Store,
     live: Live,
-    reader: Reader,
+    runner: Runner,
     stop: CancellationToken,
     running: Running,
     plans: HashMap<String, Plan>,
-    /// Each ends with its job, and its row if one was stored.
+    /// How the systems stood when they were last looked at.
+    standing: Standing,
+    /// Each ends with its job, and its row if one was stored and has ended.
     runs: JoinSet<(Job, Option<RunRow>)>,
 }
 
@@ -181,6 +221,7 @@ impl Schedule {
     async fn keep(mut self, mut asked: mpsc::UnboundedReceiver<String>) {
         self.recall().await;
         loop {
+            self.start_after_trouble().await;
             let wake = self.start_due();
             tokio::select! {
                 biased;
@@ -239,15 +280,30 @@ impl Schedule {
             }
             Err(_) => vec![Vec::new(); new.len()],
         };
+        if self.plans.is_empty() {
+            let open = (histories.iter().flatten()).filter(|row| row.ended.is_none());
+            listing::tidy(&self.store, &open.map(|row| row.id).collect::<Vec<_>>()).await;
+        }
         let now = (self.store.clock().now(), Instant::now());
         for (job, history) in new.into_iter().zip(histories) {
-            for row in history.iter().filter(|row| row.ended.is_none()) {
-                if !self.running.lock().contains(&job.name) {
-                    let report = Report::failed("interrupted: the worker died");
-                    self.finish(row.id, &job, row.started, report).await;
+            self.plans.insert(job.name.clone(), recalled(&history, now));
+            let mut open = history.iter().filter(|row| row.ended.is_none());
+            // What a stop or a crash left goes on; there is never more than one, but for a damaged file.
+            if let Some(row) = open.next()
+                && let Some(stops) = self.running.begin(&job.name)
+            {
+                self.start(job.clone(), Start::Again(Box::new(row.clone())), stops);
+            }
+            for row in open {
+                let report = Report::failed(row.clone(), "interrupted: another run took its place");
+                if let Err(error) = finish(&self.store, report).await {
+                    tracing::warn!(
+                        ?error,
+                        job = job.name,
+                        "an interrupted run could not be closed"
+                    );
                 }
             }
-            self.plans.insert(job.name.clone(), recalled(&history, now));
         }
     }
 
@@ -264,8 +320,8 @@ impl Schedule {
             let due = plan.due(&job.timing, clocks).unwrap_or(now);
             if due > now {
                 wake = wake.min(due);
-            } else if self.running.lock().insert(job.name.clone()) {
-                self.start(job.clone(), "schedule");
+            } else if let Some(stops) = self.running.begin(&job.name) {
+                self.start(job.clone(), Start::New("schedule"), stops);
             }
         }
         wake
@@ -274,22 +330,43 @@ impl Schedule {
     /// Starts a run that was asked for (and is marked as running already).
     fn start_asked(&mut self, name: &str) {
         let config = self.live.borrow().config.clone();
-        match config.reconcile.iter().find(|job| job.name == name) {
-            Some(job) => self.start(job.clone(), "asked"),
-            None => {
+        let stops = self.running.lock().get(name).cloned();
+        match (config.reconcile.iter().find(|job| job.name == name), stops) {
+            (Some(job), Some(stops)) => self.start(job.clone(), Start::New("asked"), stops),
+            _ => {
                 self.running.lock().remove(name);
             }
         }
     }
 
-    fn start(&mut self, job: Job, why: &'static str) {
+    /// Starts what compares a system that was down and is back, or that fell silent.
+    async fn start_after_trouble(&mut self) {
+        let config = self.live.borrow().config.clone();
+        let news = self.standing.look(&self.store, &config).await;
+        for (system, why) in news {
+            let of = |job: &&Job| {
+                let sides = job.records().map(|records| &records.sides);
+                sides.is_some_and(|sides| sides.iter().any(|side| side.system == system))
+            };
+            for job in config.reconcile.iter().filter(of) {
+                if let Some(stops) = self.running.begin(&job.name) {
+                    let why = match why {
+                        Why::Outage => "outage",
+                        Why::Silence => "silence",
+                    };
+                    self.start(job.clone(), Start::New(why), stops);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, job: Job, start: Start, stops: Stops) {
         if let Some(plan) = self.plans.get_mut(&job.name) {
             plan.last = Some(Instant::now());
         }
-        let (store, reader) = (self.store.clone(), self.reader.clone());
-        let stop = self.stop.clone();
+        let (runner, stop) = (self.runner.clone(), self.stop.clone());
         self.runs.spawn(async move {
-            let row = one_run(&store, &reader, &job, why, stop).await;
+            let row = one_run(&runner, &job, start, &stops, stop).await;
             let row = row.map_err(|error| {
                 tracing::warn!(
                     job = job.name,
@@ -297,7 +374,7 @@ impl Schedule {
                     "a reconciliation run could not be stored"
                 );
             });
-            (job, row.ok())
+            (job, row.ok().flatten())
         });
     }
 
@@ -336,16 +413,14 @@ impl Schedule {
             }
         }
     }
+}
 
-    async fn finish(&self, id: RunId, job: &Job, started: Timestamp, report: Report) {
-        if let Err(error) = finish(&self.store, id, job, started, report).await {
-            tracing::warn!(
-                job = job.name,
-                ?error,
-                "an interrupted run could not be closed"
-            );
-        }
-    }
+/// What a run begins with.
+enum Start {
+    /// Anew, and why.
+    New(&'static str),
+    /// Where another one was interrupted.
+    Again(Box<RunRow>),
 }
 
 /// Where a job stands, by its stored runs (newest first).
@@ -391,58 +466,69 @@ fn told(job: &Job, row: &RunRow, changed: Change) -> Option<(Severity, String)> 
     }
 }
 
-/// One run from its first row to its last.
+/// One run from its first row to its last; none where the worker stopped before its end: it goes on at the next start.
 async fn one_run(
-    store: &Store,
-    reader: &Reader,
+    runner: &Runner,
     job: &Job,
-    why: &'static str,
+    start: Start,
+    stops: &Stops,
     stop: CancellationToken,
-) -> Result<RunRow, StoreError> {
-    let id = store.start_run(job.name.clone(), why).await?;
-    let started = store.clock().now();
+) -> Result<Option<RunRow>, StoreError> {
+    let store = &runner.store;
+    let row = match start {
+        Start::New(why) => RunRow {
+            id: store.start_run(job.name.clone(), why).await?,
+            job: job.name.clone(),
+            started: store.clock().now(),
+            why: why.to_owned(),
+            ..RunRow::default()
+        },
+        Start::Again(row) => *row,
+    };
+    let last = last_complete(store, job).await;
     let work = async {
         match &job.check {
-            Check::Records(records) => run(records, reader, started).await,
-            Check::Backlog(_) => Report::failed("not part of this version"),
+            Check::Records(records) => runner.records(job, records, row.clone(), last).await,
+            Check::Backlog(limits) => runner.backlog(limits, row.clone()).await,
         }
     };
-    let report = stop
-        .run_until_cancelled(work)
-        .await
-        .unwrap_or_else(|| Report::failed("interrupted: the worker stopped"));
-    finish(store, id, job, started, report).await
+    let report = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(None),
+        () = stops.token.cancelled() => {
+            let by = stops.by.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let by = by.unwrap_or_else(|| "midwatch".to_owned());
+            Report::failed(row, format!("cancelled by {by}"))
+        }
+        report = work => report,
+    };
+    let ended = finish(store, report).await?;
+    Ok(Some(ended))
 }
 
-async fn finish(
-    store: &Store,
-    id: RunId,
-    job: &Job,
-    started: Timestamp,
-    report: Report,
-) -> Result<RunRow, StoreError> {
-    let outcome = report.outcome;
-    let row = RunRow {
-        id,
-        job: job.name.clone(),
-        started,
+/// The last run that compared everything.
+async fn last_complete(store: &Store, job: &Job) -> Option<RunRow> {
+    let (store, job) = (store.clone(), job.name.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let runs = store.reader().ok()?.runs(Some(&job), HISTORY).ok()?;
+        runs.into_iter()
+            .find(|run| run.ended.is_some() && run.complete)
+    });
+    read.await.ok().flatten()
+}
+
+/// Stores what a run found, and its plan.
+async fn finish(store: &Store, report: Report) -> Result<RunRow, StoreError> {
+    let mut row = RunRow {
         ended: Some(store.clock().now()),
-        counts: report.counts,
-        compared: outcome.compared,
-        only_first: outcome.only_first,
-        only_second: outcome.only_second,
-        differing: outcome.differing,
-        skipped: outcome.skipped,
-        drift: report.measure.share,
-        money: (report.measure.money.iter())
-            .map(|(code, amount)| (code.clone(), amount.to_string()))
-            .collect(),
-        level: report.level,
-        complete: report.complete,
-        error: report.error,
-        ..RunRow::default()
+        phase: None,
+        ..report.row
     };
-    store.finish_run(row.clone(), outcome.differences).await?;
+    listing::forget(store, row.id).await;
+    store.finish_run(row.clone(), report.differences).await?;
+    if let Some((plan, writes)) = report.plan {
+        row.plan = Some(store.keep_plan(plan, writes).await?);
+    }
     Ok(row)
 }
 

@@ -234,7 +234,8 @@ impl Pages {
     async fn ask(&self) -> Result<Reply, ListError> {
         let budget = self.outbound.budget(&self.system);
         for attempt in 1.. {
-            budget.acquire().await;
+            // What only looks lets deliveries go first.
+            budget.acquire_behind().await;
             let reply = self
                 .outbound
                 .call(&self.system, &self.request, TIMEOUT, READ_CAP)

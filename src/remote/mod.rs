@@ -113,6 +113,8 @@ pub struct Manner<'a> {
     pub passed_on: Option<(&'a str, &'a [(String, String)])>,
     /// A token of a system's budget that was taken before.
     pub prepaid: Option<&'a Prepaid>,
+    /// It only looks: deliveries go first.
+    pub yields: bool,
 }
 
 impl Default for Manner<'_> {
@@ -125,6 +127,7 @@ impl Default for Manner<'_> {
             keyed: None,
             passed_on: None,
             prepaid: None,
+            yields: false,
         }
     }
 }
@@ -397,7 +400,14 @@ impl Remote {
         if wait > manner.patience {
             return Err(used_up(wait));
         }
-        tokio::time::timeout(manner.patience, budget.acquire())
+        let turn = async {
+            if manner.yields {
+                budget.acquire_behind().await;
+            } else {
+                budget.acquire().await;
+            }
+        };
+        tokio::time::timeout(manner.patience, turn)
             .await
             .map_err(|_| used_up(UNSAID))
     }

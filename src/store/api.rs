@@ -27,12 +27,12 @@ use super::paths::Identity;
 use super::reader::{ReadError, Reader};
 use super::release::Again;
 use super::types::{
-    AdoptPage, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, Note, OpenError, Options,
-    Receipt, Released, Started, StoreError, Turn, Want,
+    AdoptPage, Agreed, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, Note, OpenError,
+    Options, Receipt, Released, Started, StoreError, Turn, Want,
 };
 use super::view::{
     AdoptionRow, BackfillRow, BatchRow, BatchState, Breaker, DifferenceRow, Matched, Pause,
-    PollRow, RunRow, SenderRow, ShapeRow,
+    PollRow, RunRow, SenderRow, ShapeRow, SideRow,
 };
 use super::work::Work;
 use super::writer::{Call, Fault, Job, Shared, Writer};
@@ -425,6 +425,20 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Keeps what systems were seen to agree on, in one commit.
+    pub async fn agree(&self, all: Vec<Agreed>) -> Result<(), StoreError> {
+        let lessons: Vec<Lesson> = all.into_iter().map(Lesson::agreeing).collect();
+        self.call(move |work| {
+            (lessons.iter()).try_for_each(|lesson| super::ledger::learn(work, lesson))
+        })
+        .await
+    }
+
+    /// Keeps how far the listing of one side of a run is.
+    pub async fn keep_side(&self, row: SideRow) -> Result<(), StoreError> {
+        self.call(move |work| super::sides::keep(work, &row)).await
     }
 
     /// Keeps what a person decided about a review: it ends, its event is taken in, its audit row is written, in one

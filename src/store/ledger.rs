@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::story::{self, Line};
+use super::types::Agreed;
 use super::work::Work;
 use super::writer::Fault;
 use super::{load, needs, review};
@@ -147,6 +148,20 @@ impl Lesson {
             story: learned.story,
             delivery: learned.delivery,
         }
+    }
+
+    /// Of a record on which two systems agree.
+    pub(super) fn agreeing(agreed: Agreed) -> Self {
+        let about = About {
+            key: key_text(&agreed.about.key).into_owned(),
+            kind: agreed.about.kind,
+        };
+        let learned = Learned {
+            system: agreed.system,
+            about,
+            ..Learned::default()
+        };
+        Self::adopting(learned, agreed.fields)
     }
 
     /// Of a record that was listed, under a key and with agreed texts as the ledger keeps them.

@@ -28,6 +28,7 @@ mod runs;
 mod schema;
 mod senders;
 mod shapes;
+mod sides;
 mod stats;
 mod story;
 mod turn;
@@ -57,6 +58,7 @@ pub use lineage::reference;
 pub use plans::{plan_digest, tolerance};
 pub use reader::{Cursor, ReadError, Reader, Soundness};
 pub use types::{
-    AdoptPage, AdoptRecord, BatchOptions, Decided, Health, Incoming, Judged, LogEntry, MOST_ABOUT,
-    Note, OpenError, Options, Receipt, Released, Route, Started, StoreError, Turn, Want,
+    AdoptPage, AdoptRecord, Agreed, BatchOptions, Decided, Health, Incoming, Judged, LogEntry,
+    MOST_ABOUT, Note, OpenError, Options, Receipt, Released, Route, Started, StoreError, Turn,
+    Want,
 };

@@ -24,7 +24,7 @@ use super::view::{
     AdoptionRow, AttemptRow, BackfillRow, BatchRow, DeadGroup, DeliveryDetail, DeliveryRow,
     DifferenceRow, EventRow, HeldDetail, HeldGroup, HeldRow, Lock, LogRow, NeedRow, NoteFilter,
     NoteRow, OfType, Overview, PollRow, RecordRow, ReviewRow, RunRow, SenderRow, Shadowed,
-    ShapeRow, Slot, Standing, Story, Trace, WorkerRow,
+    ShapeRow, SideRow, Slot, Standing, Story, Trace, WorkerRow,
 };
 use crate::control::action::{HeldScope, Preview, Verdict};
 use crate::event::Event;
@@ -380,6 +380,11 @@ impl Reader {
     /// Differences of a run, in key order.
     pub fn differences(&self, run: RunId, limit: usize) -> Result<Vec<DifferenceRow>, ReadError> {
         self.snapshot(|connection| super::runs::differences(connection, run, limit))
+    }
+
+    /// How far both listings of a run have come, as far as they were begun.
+    pub fn sides(&self, run: RunId) -> Result<Vec<SideRow>, ReadError> {
+        self.snapshot(|connection| super::sides::of(connection, run))
     }
 
     /// One run; none if it was pruned or never was.

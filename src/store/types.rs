@@ -26,6 +26,18 @@ pub struct Options {
     pub dedupe: Duration,
 }
 
+/// What a system and another were seen to agree on of one record; values as the ledger keeps them
+/// ([`super::HashKey::text`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    /// The system.
+    pub system: String,
+    /// Which record.
+    pub about: About,
+    /// Field and what the system holds.
+    pub fields: Vec<(String, String)>,
+}
+
 /// Why a store could not be opened. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

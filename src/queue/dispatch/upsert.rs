@@ -165,6 +165,7 @@ pub(super) async fn run(
         keyed: Some([&event.source, &event.id, &path.name]),
         passed_on: Some((&path.to, &passed_on)),
         prepaid: Some(&prepaid),
+        yields: false,
     };
     let mut upsert = Upsert {
         plan,

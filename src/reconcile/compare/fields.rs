@@ -42,12 +42,12 @@ impl Judge for FieldJudge<'_> {
             ([a], [b]) => self.pair(a, b),
             ([a], []) => Verdict {
                 standing: Standing::OnlyFirst,
-                rows: vec![row(Some(a), None, DifferenceKind::OnlyFirst)],
+                rows: vec![difference(Some(a), None, DifferenceKind::OnlyFirst)],
                 ..Verdict::default()
             },
             ([], [b]) => Verdict {
                 standing: Standing::OnlySecond,
-                rows: vec![row(None, Some(b), DifferenceKind::OnlySecond)],
+                rows: vec![difference(None, Some(b), DifferenceKind::OnlySecond)],
                 ..Verdict::default()
             },
             _ => duplicate(
@@ -74,7 +74,7 @@ impl FieldJudge<'_> {
                 field: Some(field.name.clone()),
                 first: one.map(str::to_owned),
                 second: other.map(str::to_owned),
-                ..row(Some(a), Some(b), DifferenceKind::Field)
+                ..difference(Some(a), Some(b), DifferenceKind::Field)
             });
         }
         verdict
@@ -82,7 +82,7 @@ impl FieldJudge<'_> {
 }
 
 /// A key that occurs more than once on a side: the first record of each side, and how many there are.
-pub(super) fn duplicate(first: [Option<&Row>; 2], count: [u64; 2]) -> Verdict {
+pub fn duplicate(first: [Option<&Row>; 2], count: [u64; 2]) -> Verdict {
     let [a, b] = first;
     let times = |count: u64| Some(format!("{count} records"));
     Verdict {
@@ -90,13 +90,18 @@ pub(super) fn duplicate(first: [Option<&Row>; 2], count: [u64; 2]) -> Verdict {
         rows: vec![DifferenceRow {
             first: times(count[0]),
             second: times(count[1]),
-            ..row(a, b, DifferenceKind::Duplicate)
+            ..difference(a, b, DifferenceKind::Duplicate)
         }],
         ..Verdict::default()
     }
 }
 
-fn row(first: Option<&Row>, second: Option<&Row>, kind: DifferenceKind) -> DifferenceRow {
+/// A difference of the records of one key, by the first of each side.
+pub fn difference(
+    first: Option<&Row>,
+    second: Option<&Row>,
+    kind: DifferenceKind,
+) -> DifferenceRow {
     let id = |row: Option<&Row>| row.and_then(|row| row.id.clone());
     DifferenceRow {
         key: (first.or(second)).map_or_else(String::new, |row| row.key.clone()),
