@@ -9,11 +9,14 @@
 //! | learn what agrees | `agree` |
 //! | how bad it is | `drift`, `backlog` |
 //! | what would mend it | `plan`, `rails`, `rules` |
+//! | approved plans | `apply`, `carrier` |
 //!
 //! Nothing here ever writes to an outside system: repairs are events, by the queue.
 
 mod agree;
+mod apply;
 pub mod backlog;
+mod carrier;
 pub mod codec;
 pub mod compare;
 pub mod drift;

@@ -79,13 +79,29 @@ impl Judge for MoneyJudge<'_> {
             Err(row) => return unread((Some(row), ends.1), &self.money.captured),
         };
         let Some(order) = ends.1 else {
-            return orphan(&sum, ends);
+            return named(orphan(&sum, ends), payments);
         };
         let Some(order) = read_order(order) else {
             return unread(ends, &self.money.total);
         };
-        self.judge(&sum, &order, ends, whole)
+        named(self.judge(&sum, &order, ends, whole), payments)
     }
+}
+
+/// Between the ids of several payments.
+pub const BETWEEN: char = ' ';
+
+/// Names all payments of an order, not just the first.
+fn named(mut verdict: Verdict, payments: &[Row]) -> Verdict {
+    let ids: BTreeSet<&str> = payments
+        .iter()
+        .filter_map(|row| row.id.as_deref())
+        .collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    for row in &mut verdict.rows {
+        row.ids[0] = (!ids.is_empty()).then(|| ids.join(&BETWEEN.to_string()));
+    }
+    verdict
 }
 
 impl MoneyJudge<'_> {

@@ -161,6 +161,7 @@ impl Runner {
             second: Second {
                 remote: &self.remote,
                 records,
+                engine: &self.engine,
                 key: &self.key,
             },
             judge: &*judge_of(records),
@@ -313,7 +314,7 @@ impl Runner {
 }
 
 /// Who says what the records of one key mean to each other.
-fn judge_of(records: &Records) -> Box<dyn Judge + Send + '_> {
+pub(super) fn judge_of(records: &Records) -> Box<dyn Judge + Send + '_> {
     match &records.matching {
         Matching::Key => Box::new(FieldJudge {
             fields: &records.fields,

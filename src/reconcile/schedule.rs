@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::apply;
 use super::drift::{Change, change};
 use super::listing;
 use super::run::{Report, Runner};
@@ -42,6 +43,8 @@ pub struct ReconcileHandle {
     live: Live,
     running: Running,
     asks: mpsc::UnboundedSender<String>,
+    /// A plan was approved.
+    approved: Arc<Notify>,
     ended: CancellationToken,
 }
 
@@ -117,6 +120,11 @@ impl ReconcileHandle {
         Ok(())
     }
 
+    /// A plan was approved: its writes are handed to the queue, as far as they are right.
+    pub fn approved(&self) {
+        self.approved.notify_one();
+    }
+
     /// Returns once the loop has ended after a stop: no run writes to the store any more.
     pub async fn stopped(&self) {
         self.ended.cancelled().await;
@@ -150,17 +158,25 @@ pub fn spawn(
         running: running.clone(),
         plans: HashMap::new(),
         standing: Standing::default(),
+        approved: Arc::default(),
         runs: JoinSet::new(),
     };
     let guard = ended.clone().drop_guard();
+    let approved = schedule.approved.clone();
+    let applying = apply::keep(
+        schedule.runner.clone(),
+        approved.clone(),
+        schedule.stop.clone(),
+    );
     tokio::spawn(async move {
         let _guard = guard;
-        schedule.keep(asked).await;
+        tokio::join!(schedule.keep(asked), applying);
     });
     ReconcileHandle {
         live,
         running,
         asks,
+        approved,
         ended,
     }
 }
@@ -213,6 +229,8 @@ struct Schedule {
     plans: HashMap<String, Plan>,
     /// How the systems stood when they were last looked at.
     standing: Standing,
+    /// Wakes whoever carries plans out.
+    approved: Arc<Notify>,
     /// Each ends with its job, and its row if one was stored and has ended.
     runs: JoinSet<(Job, Option<RunRow>)>,
 }
@@ -381,6 +399,8 @@ impl Schedule {
     /// Takes note of an ended run, and says in the log what it changed.
     async fn settle(&mut self, job: &Job, row: Option<RunRow>) {
         self.running.lock().remove(&job.name);
+        // A job that approves its plans itself may have made one.
+        self.approved.notify_one();
         let (Some(row), Some(plan)) = (row, self.plans.get_mut(&job.name)) else {
             return;
         };

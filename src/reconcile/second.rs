@@ -8,7 +8,10 @@ use super::noted::Noted;
 use super::row::{Row, without};
 use super::wanted::Wanted;
 use crate::config::model::{Matching, Records};
-use crate::record::shape::Filling;
+use crate::event::expr::Engine;
+use crate::record::json::Node;
+use crate::record::read;
+use crate::record::shape::{self, Filling};
 use crate::record::value::Record;
 use crate::remote::{Asked, Found, Manner, Remote, RemoteError, Verb};
 use crate::store::HashKey;
@@ -23,6 +26,8 @@ pub struct Second<'a> {
     pub remote: &'a Remote,
     /// What is compared.
     pub records: &'a Records,
+    /// Reads what they answer.
+    pub engine: &'a Engine,
     /// Hashes what is sensitive.
     pub key: &'a HashKey,
 }
@@ -59,6 +64,71 @@ impl Second<'_> {
             rows: [first, second],
             records: [one, other],
         })
+    }
+
+    /// The record of a key as its system answers it, not yet read; none if it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; also where there are several.
+    pub async fn raw(
+        &self,
+        side: usize,
+        key: &str,
+        id: Option<&str>,
+    ) -> Result<Option<Node>, NotRead> {
+        let map = &self.records.sides[side].map;
+        let not = |words, down| NotRead { side, words, down };
+        let (verb, filling) = match (&map.lookup, &map.read, id) {
+            (Some(_), _, _) => (
+                Verb::Lookup,
+                Filling {
+                    key: Some(key),
+                    ..Filling::default()
+                },
+            ),
+            (None, Some(_), Some(id)) => (
+                Verb::Read,
+                Filling {
+                    id: Some(id),
+                    ..Filling::default()
+                },
+            ),
+            _ => return Err(self.unasked(side)),
+        };
+        let asked = self.remote.send(map, verb, &filling, &manner()).await;
+        let (shape, reply) = match (&asked, verb.shape(map)) {
+            (Ok(asked), Some(shape)) if asked.found != Found::Failed => {
+                (shape, asked.reply.clone())
+            }
+            _ => return answered(side, &map.system, asked).map(|_| None),
+        };
+        let (Ok(asked), Some(reply)) = (asked, reply) else {
+            return Ok(None);
+        };
+        match asked.found {
+            Found::Records(records) if records.len() == 1 => {}
+            Found::Records(records) if records.len() > 1 => {
+                return Err(not(format!("{} has it more than once", map.system), false));
+            }
+            _ => return Ok(None),
+        }
+        let nodes =
+            shape::nodes(shape, &reply.body).map_err(|error| not(error.to_string(), false))?;
+        // A search may find more than it was asked for.
+        let is_it = |node: &Node| {
+            let read = read::one(map, node, self.engine);
+            read.is_ok_and(|record| record.key.as_deref().is_none_or(|its| its == key))
+        };
+        Ok(nodes.into_iter().find(is_it))
+    }
+
+    fn unasked(&self, side: usize) -> NotRead {
+        let map = &self.records.sides[side].map;
+        NotRead {
+            side,
+            words: format!("{}.{} has no `lookup`", map.system, map.kind),
+            down: false,
+        }
     }
 
     async fn side(
@@ -118,31 +188,32 @@ impl Second<'_> {
     /// Asks for the records of a business key; where the system cannot be asked by it, for the one of the listed id.
     async fn ask(&self, side: usize, key: &str, listed: &Row) -> Result<Vec<Record>, NotRead> {
         let map = &self.records.sides[side].map;
-        let manner = Manner {
-            patience: PATIENCE,
-            yields: true,
-            ..Manner::default()
-        };
         let asked = if map.lookup.is_some() {
             let filling = Filling {
                 key: Some(key),
                 ..Filling::default()
             };
-            self.remote.send(map, Verb::Lookup, &filling, &manner).await
+            self.remote
+                .send(map, Verb::Lookup, &filling, &manner())
+                .await
         } else if let (Some(_), Some(id)) = (&map.read, &listed.id) {
             let filling = Filling {
                 id: Some(id),
                 ..Filling::default()
             };
-            self.remote.send(map, Verb::Read, &filling, &manner).await
+            self.remote.send(map, Verb::Read, &filling, &manner()).await
         } else {
-            return Err(NotRead {
-                side,
-                words: format!("{}.{} has no `lookup`", map.system, map.kind),
-                down: false,
-            });
+            return Err(self.unasked(side));
         };
         answered(side, &map.system, asked)
+    }
+}
+
+fn manner() -> Manner<'static> {
+    Manner {
+        patience: PATIENCE,
+        yields: true,
+        ..Manner::default()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
 /// A record type of one system.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordMap {
@@ -62,6 +64,24 @@ pub enum RecordFile {
 /// The type of the events that polling makes of a record: `order.changed`.
 pub fn changed(kind: &str) -> String {
     format!("{kind}.changed")
+}
+
+/// A record's own bytes, at the place `at` where its map looks for a record in an event's data ([`RecordMap::at`]).
+pub fn wrapped(at: &str, bytes: &[u8]) -> Bytes {
+    let names: Vec<String> = at
+        .split('/')
+        .skip(1)
+        .map(|name| name.replace("~1", "/").replace("~0", "~"))
+        .collect();
+    let mut out = Vec::with_capacity(bytes.len() + at.len() + 8 * names.len());
+    for name in &names {
+        out.push(b'{');
+        out.extend_from_slice(serde_json::json!(name).to_string().as_bytes());
+        out.push(b':');
+    }
+    out.extend_from_slice(bytes);
+    out.resize(out.len() + names.len(), b'}');
+    out.into()
 }
 
 /// Where the parts of a record are.

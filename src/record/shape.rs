@@ -146,28 +146,36 @@ pub fn hits(
     body: &[u8],
     engine: &Engine,
 ) -> Result<Vec<Record>, RecordError> {
+    let nodes = nodes(shape, body)?;
+    nodes
+        .iter()
+        .map(|node| read::one(map, node, engine))
+        .collect()
+}
+
+/// The same as they are answered, not yet read.
+///
+/// # Errors
+/// As [`hits`].
+pub fn nodes(shape: &Shape, body: &[u8]) -> Result<Vec<Node>, RecordError> {
     let answer = Node::parse(body).map_err(|error| RecordError::NotJson {
         what: "the answer",
         error,
     })?;
     if shape.items {
-        let items = items(&answer, &shape.answer)?;
+        let items = items(&answer, &shape.answer)?.iter().enumerate();
         return items
-            .iter()
-            .enumerate()
             .map(|(place, item)| {
                 let at = format!("{}/{place}{}", shape.answer, shape.item);
-                let record = item.pointer(&shape.item);
-                read::one(map, read::object(record, "the answer", &at)?, engine)
+                read::object(item.pointer(&shape.item), "the answer", &at).cloned()
             })
             .collect();
     }
     match answer.pointer(&shape.answer) {
         None | Some(Node::Null) => Ok(Vec::new()),
-        found => {
-            let node = read::object(found, "the answer", &shape.answer)?;
-            Ok(vec![read::one(map, node, engine)?])
-        }
+        found => Ok(vec![
+            read::object(found, "the answer", &shape.answer)?.clone(),
+        ]),
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::event::{Event, Origin};
@@ -85,7 +84,7 @@ pub(super) fn unread(map: &RecordMap, bytes: &[u8]) -> Event {
         idempotency_key: None,
         schema_version: None,
         extensions: Vec::new(),
-        data: wrap(&map.at, bytes),
+        data: map::wrapped(&map.at, bytes),
         origin: Origin::Poll,
     }
 }
@@ -100,24 +99,6 @@ pub(super) fn again(mut event: Event) -> Event {
 
 fn digest(bytes: &[u8]) -> String {
     hex::encode(&Sha256::digest(bytes)[..8])
-}
-
-/// The item's own bytes, at the place where the map looks for a record in an event's data.
-fn wrap(at: &str, bytes: &[u8]) -> Bytes {
-    let names: Vec<String> = at
-        .split('/')
-        .skip(1)
-        .map(|name| name.replace("~1", "/").replace("~0", "~"))
-        .collect();
-    let mut out = Vec::with_capacity(bytes.len() + at.len() + 8 * names.len());
-    for name in &names {
-        out.push(b'{');
-        out.extend_from_slice(serde_json::json!(name).to_string().as_bytes());
-        out.push(b':');
-    }
-    out.extend_from_slice(bytes);
-    out.resize(out.len() + names.len(), b'}');
-    out.into()
 }
 
 #[cfg(test)]

@@ -207,6 +207,7 @@ impl Actions {
             systems: plan.pushes.iter().map(|(_, to)| to.clone()).collect(),
             fields: BTreeMap::from([field]),
             review: Some(row.id.0),
+            ..Repair::default()
         };
         let data = serde_json::to_vec(&repair)
             .map_err(|error| refused(format!("the decision cannot be written: {error}")))?;

@@ -8,6 +8,7 @@
 mod link;
 mod owned;
 mod read;
+mod remove;
 mod shadow;
 mod write;
 
@@ -15,6 +16,7 @@ use self::owned::Rules;
 use super::attempt::{Down, KEPT_DELIVERED, KEPT_FAILED, Plan, Shared};
 use super::records::{Held, Place};
 use crate::queue::classify::Judged;
+use crate::queue::mapped::repair::Repair;
 use crate::queue::mapped::{Carried, Ends, Outdated};
 use crate::queue::model::{Answer, Claimed, Class, Next, Request, Step};
 use crate::queue::passed_on;
@@ -217,6 +219,9 @@ impl<'a> Upsert<'a> {
         if shadow {
             return self.shadowed(&carried).await;
         }
+        if self.ends.repairs && Repair::of(event).is_some_and(|repair| repair.delete) {
+            return self.remove(&carried[0]).await;
+        }
         let several = carried.len() > 1;
         let (delivery, generation) = (self.claimed.delivery, self.claimed.fence.generation);
         let mut superseded = Vec::new();
@@ -385,7 +390,8 @@ impl<'a> Upsert<'a> {
         self.answered |= ours && asked.judged.status.is_some();
         let is_failed = asked.found == Found::Failed;
         // The write decides, whatever was read before or joined afterwards; unless something fails.
-        let wrote = |asked: &Asked| matches!(asked.step.what.as_str(), "create" | "update");
+        let wrote =
+            |asked: &Asked| matches!(asked.step.what.as_str(), "create" | "update" | "delete");
         if is_failed || !self.decisive.as_ref().is_some_and(wrote) || wrote(&asked) {
             self.decisive = Some(asked.clone());
         }

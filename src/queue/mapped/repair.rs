@@ -14,11 +14,11 @@ use crate::record::{self, RecordError};
 /// The type of the internal event.
 pub const EVENT_TYPE: &str = "midwatch.repair";
 
-/// The extension that says what a repair comes of: `review/7`.
+/// The extension that says what a repair comes of: `review/7`, `reconcile/orders/12`.
 pub const ORIGIN: &str = "repairorigin";
 
 /// The data of the event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     /// The record type.
     pub entity: String,
@@ -31,6 +31,20 @@ pub struct Repair {
     /// The review that it settles, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<i64>,
+    /// The plan that it is of, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<i64>,
+    /// What was there before, as canonical texts, by field; null: nothing. Of a repair by a plan, so that it can be undone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<String, Option<String>>,
+    /// The whole record is removed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub delete: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Repair {
