@@ -38,6 +38,7 @@ mod notes;
 mod out;
 mod ownership;
 mod pause;
+mod plan;
 mod preset;
 mod probe;
 mod proxy;
@@ -146,6 +147,7 @@ enum Command {
     Runbook(runbook::Args),
     Escalate(escalate::Args),
     Reconcile(reconcile::Args),
+    Plan(plan::Args),
     Try(try_path::Args),
     Verify(verify::Args),
     Adopt(adopt::Args),
@@ -229,6 +231,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Runbook(args)) => runbook::run(&args, context),
         Some(Command::Escalate(args)) => escalate::run(args, context).await,
         Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
+        Some(Command::Plan(args)) => plan::run(args, context).await,
         Some(Command::Try(args)) => try_path::run(args, context).await,
         Some(Command::Verify(args)) => verify::run(&args, context),
         Some(Command::Adopt(args)) => adopt::run(args, context).await,

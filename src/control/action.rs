@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hidden::Hidden;
-use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId, ReviewId};
+use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId, PlanId, ReviewId};
 use crate::queue::filter::Filter;
 use crate::time::Timestamp;
 
@@ -143,6 +143,46 @@ pub enum Action {
         review: ReviewId,
         /// Whose value.
         side: Stands,
+    },
+    /// Cancel the run of a reconciliation job that is under way.
+    CancelRun {
+        /// Which.
+        job: String,
+    },
+    /// Have the writes of a plan made, as far as they are still right. What was looked at is a ceiling.
+    ApprovePlan {
+        /// Which.
+        plan: PlanId,
+        /// What was looked at ([`crate::store::plan_digest`]).
+        digest: String,
+    },
+    /// Turn a plan down.
+    DeclinePlan {
+        /// Which.
+        plan: PlanId,
+        /// Why.
+        reason: String,
+    },
+    /// Take back what a plan wrote, where that is still as the plan left it.
+    UndoPlan {
+        /// Which.
+        plan: PlanId,
+    },
+    /// Accept the differences of a record: they do not count again until a value changes.
+    Tolerate {
+        /// The reconciliation job.
+        job: String,
+        /// The record's key.
+        key: Hidden,
+        /// Why.
+        reason: String,
+    },
+    /// Let the accepted differences of a record count again.
+    Untolerate {
+        /// The reconciliation job.
+        job: String,
+        /// The record's key.
+        key: Hidden,
     },
     /// Accept that this host now works the database.
     AdoptHost,

@@ -35,6 +35,7 @@ mod force;
 mod golive;
 mod held;
 mod mapped;
+mod plan;
 mod preview;
 mod probe;
 mod review;
@@ -61,6 +62,10 @@ pub(super) enum Order {
     Batch(BatchId),
     /// Run a job; the answer says why not.
     Reconcile(String, oneshot::Sender<Result<(), Refused>>),
+    /// Cancel the run of a job, in somebody's name; the answer says why not.
+    CancelRun(String, String, oneshot::Sender<Result<(), Refused>>),
+    /// A plan was approved.
+    Approved,
     /// Ask a vendor to enable its webhook again; the answer says what it found, or why not.
     EnableHook(String, oneshot::Sender<Result<String, Refused>>),
     /// A gap was kept that a system is to be asked for.
@@ -373,6 +378,27 @@ impl Actions {
                     .await??;
                 let log = audit("reconcile", None, None, format!("{job} run by hand"));
                 Ok((done(format!("reconciliation {job} started")), Some(log)))
+            }
+            Action::CancelRun { job } => {
+                let (reply, answer) = oneshot::channel();
+                let order = Order::CancelRun(job.clone(), actor.to_string(), reply);
+                self.ask(order, answer).await??;
+                let log = audit("reconcile", None, None, format!("run of {job} cancelled"));
+                Ok((done(format!("the run of {job} is cancelled")), Some(log)))
+            }
+            Action::ApprovePlan { plan, digest } => {
+                Ok((self.approve_plan(plan, digest, &actor).await?, None))
+            }
+            Action::DeclinePlan { plan, reason } => {
+                Ok((self.decline_plan(plan, reason, &actor).await?, None))
+            }
+            Action::UndoPlan { plan } => Ok((self.undo_plan(plan, &actor).await?, None)),
+            Action::Tolerate { job, key, reason } => {
+                let done = self.tolerate(job, key.expose(), reason, &actor);
+                Ok((done.await?, None))
+            }
+            Action::Untolerate { job, key } => {
+                Ok((self.untolerate(job, key.expose(), &actor).await?, None))
             }
             Action::ReplaceSecret {
                 system,

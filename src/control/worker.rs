@@ -405,7 +405,11 @@ impl Worker {
                 (Order::Reconcile(job, reply), Some(engine)) => {
                     let _ = reply.send(engine.reconcile.run_now(&job));
                 }
-                (Order::Reconcile(_, reply), None) => {
+                (Order::CancelRun(job, by, reply), Some(engine)) => {
+                    let _ = reply.send(engine.reconcile.cancel(&job, &by));
+                }
+                (Order::Approved, Some(engine)) => engine.reconcile.approved(),
+                (Order::Reconcile(_, reply) | Order::CancelRun(_, _, reply), None) => {
                     let text = "everything is held: `midwatch adopt-host` first";
                     let _ = reply.send(Err(refused(text)));
                 }
@@ -432,8 +436,14 @@ impl Worker {
                 (Order::Drain, _) => self.inner.drain_asked.cancel(),
                 // Held, or adopted already: the store has it, the next start reads it.
                 (Order::Backfill, Some(engine)) => engine.source.backfill(),
-                (Order::PathChanged(_) | Order::Batch(_) | Order::Backfill | Order::Adopted, _) => {
-                }
+                (
+                    Order::PathChanged(_)
+                    | Order::Batch(_)
+                    | Order::Approved
+                    | Order::Backfill
+                    | Order::Adopted,
+                    _,
+                ) => {}
             }
         }
     }

@@ -5,6 +5,7 @@
 //! A system that cannot be asked holds its writes up until it can, or until the plan's time is over. Called by `schedule`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,7 +179,7 @@ async fn ended(runner: &Runner, id: PlanId) -> Result<LogEntry, String> {
         plural(handed)
     );
     if refused > 0 {
-        text.push_str(&format!(", {refused} refused"));
+        let _ = write!(text, ", {refused} refused");
     }
     Ok(LogEntry {
         severity: Severity::Info,
@@ -287,14 +288,14 @@ impl Judging<'_> {
         if !right.is_empty() {
             let carrier = self.carrier(to);
             let incoming = match first.verb {
-                WriteVerb::Update => carrier.update(&right, &again)?,
-                WriteVerb::Delete => carrier.delete(first)?,
+                WriteVerb::Update => carrier.update(&right, &again),
+                WriteVerb::Delete => carrier.delete(first),
                 WriteVerb::Create => {
                     let id = again.records[1 - to]
                         .first()
                         .and_then(|record| record.id.as_deref());
                     match second.raw(1 - to, &first.key, id).await {
-                        Ok(Some(node)) => carrier.create(first, &node)?,
+                        Ok(Some(node)) => carrier.create(first, &node),
                         Ok(None) => {
                             return refuse(format!("{} has it no more", sides[1 - to].system));
                         }
@@ -456,7 +457,7 @@ impl Judging<'_> {
         let mut outcomes = Vec::new();
         if !right.is_empty() {
             let numbers: Vec<u64> = right.iter().map(|(write, _)| write.n).collect();
-            outcomes.push(match self.carrier(to).back(&right, again)? {
+            outcomes.push(match self.carrier(to).back(&right, again) {
                 Ok(incoming) => Outcome::Send(numbers, Box::new(incoming)),
                 Err(why) => {
                     Outcome::Refuse(numbers.into_iter().map(|n| (n, why.clone())).collect())

@@ -34,8 +34,8 @@ pub(super) struct Carrier<'a> {
     pub(super) now: Timestamp,
 }
 
-/// An event, or why it cannot be made; the outer error is ours.
-type Made = Result<Result<Incoming, String>, String>;
+/// An event, or why it cannot be made.
+type Made = Result<Incoming, String>;
 
 impl Carrier<'_> {
     /// Fields that change: the values are those of the other side as it was read just now, or what the job says.
@@ -52,7 +52,7 @@ impl Carrier<'_> {
             };
             match value {
                 Some(value) => values.push((*write, value)),
-                None => return Ok(Err(format!("what is to stand in {name} cannot be read"))),
+                None => return Err(format!("what is to stand in {name} cannot be read")),
             }
         }
         self.back(&values, again)
@@ -61,7 +61,7 @@ impl Carrier<'_> {
     /// Fields that are given these values (canonical texts); what is there now is kept with them.
     pub(super) fn back(&self, values: &[(&PlanWrite, String)], again: &Again) -> Made {
         let Some((first, _)) = values.first() else {
-            return Ok(Err("nothing is to be written".to_owned()));
+            return Err("nothing is to be written".to_owned());
         };
         let held = again.records[self.to].first();
         let mut repair = self.repair(first);
@@ -98,10 +98,10 @@ impl Carrier<'_> {
     fn internal(&self, write: &PlanWrite, repair: &Repair) -> Made {
         let name = Path::repair(&write.system, &write.kind);
         let Some(path) = self.runtime.id(&name) else {
-            return Ok(Err(format!(
+            return Err(format!(
                 "{}.{} has no `update` any more",
                 write.system, write.kind
-            )));
+            ));
         };
         let data = serde_json::to_vec(repair)
             .map_err(|error| format!("a repair cannot be written: {error}"))?;
@@ -115,7 +115,7 @@ impl Carrier<'_> {
             kind: write.kind.clone(),
             key: write.key.clone(),
         };
-        Ok(Ok(incoming(event, path, about)))
+        Ok(incoming(event, path, about))
     }
 
     /// A record that is made: the other side's, as it was answered just now.
@@ -136,10 +136,10 @@ impl Carrier<'_> {
         let path = self.runtime.config.paths.iter().find(makes);
         let Some((path, id)) = path.and_then(|path| Some((path, self.runtime.id(&path.name)?)))
         else {
-            return Ok(Err(format!(
+            return Err(format!(
                 "no path makes {} in {} any more",
                 to.kind, to.system
-            )));
+            ));
         };
         let maps = self
             .runtime
@@ -157,10 +157,10 @@ impl Carrier<'_> {
             .chain(exact)
             .find(|kind| carries(kind))
         else {
-            return Ok(Err(format!(
+            return Err(format!(
                 "no event type carries {} of {}: add `events` to its record map",
                 from.kind, from.system
-            )));
+            ));
         };
         let event = Event {
             source: from.system.clone(),
@@ -174,16 +174,13 @@ impl Carrier<'_> {
             &event,
             self.engine,
         ) {
-            return Ok(Err(format!(
-                "path {} could not read it: {error}",
-                path.name
-            )));
+            return Err(format!("path {} could not read it: {error}", path.name));
         }
         let about = About {
             kind: to.kind.clone(),
             key: write.key.clone(),
         };
-        Ok(Ok(incoming(event, id, about)))
+        Ok(incoming(event, id, about))
     }
 
     fn event(&self, write: &PlanWrite) -> Event {

@@ -24,7 +24,7 @@ use crate::control::action::Refused;
 use crate::event::expr::Engine;
 use crate::http::Outbound;
 use crate::remote::Remote;
-use crate::store::view::{RunRow, Severity};
+use crate::store::view::{PlanRow, PlanState, RunRow, Severity};
 use crate::store::{LogEntry, Store, StoreError};
 use crate::time::Timestamp;
 
@@ -526,6 +526,28 @@ async fn one_run(
     Ok(Some(ended))
 }
 
+/// The line that says that there is a plan.
+fn proposal(plan: &PlanRow, writes: usize) -> LogEntry {
+    let count = if writes == 1 {
+        "1 write".to_owned()
+    } else {
+        format!("{writes} writes")
+    };
+    let (severity, what) = match plan.state {
+        PlanState::Proposed => (Severity::Info, "waits for approval".to_owned()),
+        PlanState::Stopped => (Severity::Warning, plan.note.clone().unwrap_or_default()),
+        _ => (Severity::Info, "goes to the queue".to_owned()),
+    };
+    LogEntry {
+        severity,
+        actor: None,
+        kind: "plan",
+        path: None,
+        delivery: None,
+        text: format!("{}: a plan of {count} {what}", plan.job),
+    }
+}
+
 /// The last run that compared everything.
 async fn last_complete(store: &Store, job: &Job) -> Option<RunRow> {
     let (store, job) = (store.clone(), job.name.clone());
@@ -547,7 +569,8 @@ async fn finish(store: &Store, report: Report) -> Result<RunRow, StoreError> {
     listing::forget(store, row.id).await;
     store.finish_run(row.clone(), report.differences).await?;
     if let Some((plan, writes)) = report.plan {
-        row.plan = Some(store.keep_plan(plan, writes).await?);
+        let log = proposal(&plan, writes.len());
+        row.plan = Some(store.keep_plan(plan, writes, Some(log)).await?);
     }
     Ok(row)
 }

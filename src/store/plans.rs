@@ -58,6 +58,7 @@ pub(super) fn keep(
     work: &mut Work<'_>,
     plan: &PlanRow,
     writes: &[PlanWrite],
+    log: Option<&LogEntry>,
 ) -> Result<PlanId, Fault> {
     work.connection
         .prepare_cached(
@@ -110,6 +111,9 @@ pub(super) fn keep(
         work.connection
             .prepare_cached("UPDATE run SET plan = ?2 WHERE id = ?1")?
             .execute([plan.run.0, id.0])?;
+    }
+    if let Some(log) = log {
+        work.log(log)?;
     }
     Ok(id)
 }
@@ -305,20 +309,17 @@ pub(super) fn tolerate(
     Ok(())
 }
 
-/// Differences count again, with the audit row. Returns how many were tolerated.
+/// The differences of a record count again, with the audit row. Returns how many were tolerated.
 pub(super) fn untolerate(
     work: &mut Work<'_>,
     job: &str,
-    rows: &[DifferenceRow],
+    key: &str,
     log: &LogEntry,
 ) -> Result<u64, Fault> {
-    let mut removed = 0;
-    for row in rows {
-        removed += work
-            .connection
-            .prepare_cached("DELETE FROM tolerated WHERE job = ?1 AND hash = ?2")?
-            .execute(params![job, tolerance(job, row)])?;
-    }
+    let removed = work
+        .connection
+        .prepare_cached("DELETE FROM tolerated WHERE job = ?1 AND key = ?2")?
+        .execute([job, key])?;
     work.log(log)?;
     Ok(removed as u64)
 }

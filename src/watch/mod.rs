@@ -5,6 +5,7 @@
 
 mod owner;
 mod path;
+mod progress;
 mod summary;
 mod words;
 mod worker;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use owner::is_down;
 pub use path::{BEHIND, PathState, late_at, path_state};
+pub use progress::progress;
 pub use summary::summary;
 pub use words::{grouped, letters, when};
 pub use worker::{SILENCE, WorkerState, worker_state};

@@ -72,7 +72,16 @@ impl Actions {
                 self.number(path)?;
                 long(note)
             }
-            Action::Reconcile { job } => {
+            Action::Reconcile { job }
+            | Action::CancelRun { job }
+            | Action::Tolerate { job, .. }
+            | Action::Untolerate { job, .. } => {
+                if let Action::Tolerate { reason, .. } = action {
+                    if reason.trim().is_empty() {
+                        return Err(refused("say why: the reason is kept with what is accepted"));
+                    }
+                    long(reason)?;
+                }
                 let runtime = self.inner.live.borrow();
                 let names = runtime.config.reconcile.iter().map(|job| job.name.as_str());
                 known("reconciliation", job, names)
@@ -113,8 +122,9 @@ impl Actions {
                 Stands::Value(text) => long(text.expose()),
                 Stands::Ours | Stands::Theirs => Ok(()),
             },
+            Action::DeclinePlan { reason, .. } => long(reason),
             Action::GoLive { path } => self.number(path).map(|_| ()),
-            Action::Adopt { .. } => Ok(()),
+            Action::Adopt { .. } | Action::ApprovePlan { .. } | Action::UndoPlan { .. } => Ok(()),
             Action::EnableHook { system }
             | Action::Backfill { system, .. }
             | Action::Probe { system }

@@ -62,6 +62,16 @@ impl Actions {
                 Ok(preview)
             }
             Action::Reconcile { job } => Ok(plain(format!("run the reconciliation {job} now"))),
+            Action::CancelRun { job } => Ok(plain(format!(
+                "cancel the run of {job}; nothing that it found is kept"
+            ))),
+            Action::ApprovePlan { plan, digest } => self.preview_approve(plan, &digest).await,
+            Action::DeclinePlan { plan, .. } => self.preview_decline(plan).await,
+            Action::UndoPlan { plan } => self.preview_undo(plan).await,
+            Action::Tolerate { job, key, .. } => self.preview_tolerate(&job, key.expose()).await,
+            Action::Untolerate { job, .. } => Ok(plain(format!(
+                "let the accepted differences of one record count again in {job}"
+            ))),
             Action::GoLive { path } => self.preview_golive(&path).await,
             Action::Adopt {
                 kind,

@@ -12,7 +12,7 @@ use crate::store::view::{DifferenceRow, PlanRow, PlanWrite};
 impl Store {
     /// Keeps what a run would write (`plan.id` and `at` are given by the store, writes are numbered in their order), makes it
     /// the run's plan, and replaces a proposed plan of the same job. A plan that the job itself approves is kept with the
-    /// state `Applying` and its `decided`; one that the rails stopped, with `Stopped`.
+    /// state `Applying` and its `decided`; one that the rails stopped, with `Stopped`. `log` is written in the same commit.
     ///
     /// # Errors
     /// As any write.
@@ -20,8 +20,9 @@ impl Store {
         &self,
         plan: PlanRow,
         writes: Vec<PlanWrite>,
+        log: Option<LogEntry>,
     ) -> Result<PlanId, StoreError> {
-        self.call(move |work| plans::keep(work, &plan, &writes))
+        self.call(move |work| plans::keep(work, &plan, &writes, log.as_ref()))
             .await
     }
 
@@ -108,14 +109,14 @@ impl Store {
             .await
     }
 
-    /// These differences of a job count again. Returns how many were tolerated.
+    /// The differences of this record count again. Returns how many were tolerated.
     pub async fn untolerate(
         &self,
         job: String,
-        rows: Vec<DifferenceRow>,
+        key: String,
         log: LogEntry,
     ) -> Result<u64, StoreError> {
-        self.call(move |work| plans::untolerate(work, &job, &rows, &log))
+        self.call(move |work| plans::untolerate(work, &job, &key, &log))
             .await
     }
 }
