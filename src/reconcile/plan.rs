@@ -177,8 +177,9 @@ fn field(ground: &Ground<'_>, row: &DifferenceRow, read: [Option<&Record>; 2]) -
     let sensitive = is_sensitive(ground.records, rule, name);
     let receiver = ground.side(to);
     let who = match row.changed {
-        Some(_) => format!("; only {} changed it", ground.side(from).system),
-        None => String::new(),
+        Some(Changed::First) => format!("; only {} changed it", ground.side(0).system),
+        Some(Changed::Second) => format!("; only {} changed it", ground.side(1).system),
+        Some(Changed::Both) | None => String::new(),
     };
     Judged::write(PlanWrite {
         key: row.key.clone(),

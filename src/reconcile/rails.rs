@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::drift::{Measure, reaches};
-use crate::config::model::Rails;
+use crate::config::model::{Limit, Rails};
 use crate::store::view::PlanWrite;
 
 /// What the rails leave of a run's writes.
@@ -15,6 +15,19 @@ pub struct Railed {
     pub stopped: bool,
     /// What the rails did, in words.
     pub note: Option<String>,
+}
+
+/// So few differing records are never a sign of something larger, whatever share of a small shop's they are: a share stops
+/// nothing below.
+const FEW: u64 = 4;
+
+/// Whether so much has drifted that nothing may be written.
+fn is_too_much(rails: &Rails, measure: &Measure) -> bool {
+    let limit = Limit {
+        share: (rails.stop_above.share).filter(|_| measure.different >= FEW),
+        ..rails.stop_above.clone()
+    };
+    reaches(measure, &limit)
 }
 
 /// Keeps writes inside the rails. `max` counts records: all fields of one are one record, the others wait for the next run.
@@ -32,7 +45,7 @@ pub fn within(rails: &Rails, writes: Vec<PlanWrite>, measure: &Measure) -> Raile
         }
     }
     let mut notes = Vec::new();
-    let stopped = reaches(measure, &rails.stop_above);
+    let stopped = is_too_much(rails, measure);
     if stopped {
         notes.push(format!(
             "stopped: drift is at `stop_above` ({}) or beyond, something larger is wrong",
@@ -62,7 +75,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::model::Limit;
 
     fn write(system: &str, key: &str, field: &str) -> PlanWrite {
         PlanWrite {
@@ -94,34 +106,39 @@ mod tests {
                 write("crm", "3", "status"),
             ]
         };
-        let measure = Measure {
-            different: 3,
+        let drifted = |different| Measure {
+            different,
             share: Some(0.02),
             ..Measure::default()
         };
-        for (rails, kept, stopped, note) in [
-            (rails(20, None, None), 5, false, None),
+        for (rails, different, kept, stopped, note) in [
+            (rails(20, None, None), 4, 5, false, None),
             (
                 rails(3, None, None),
+                4,
                 4,
                 false,
                 Some("1 more record waits for the next run: 3 a run"),
             ),
             (
                 rails(1, None, None),
+                4,
                 2,
                 false,
                 Some("3 more records wait for the next run: 1 a run"),
             ),
-            (rails(20, Some(0.03), None), 5, false, None),
+            (rails(20, Some(0.02), None), 3, 5, false, None),
+            (rails(20, Some(0.03), None), 4, 5, false, None),
             (
                 rails(20, Some(0.02), None),
+                4,
                 5,
                 true,
                 Some("stopped: drift is at `stop_above` (2%) or beyond, something larger is wrong"),
             ),
             (
                 rails(20, None, Some(3)),
+                3,
                 5,
                 true,
                 Some(
@@ -129,7 +146,7 @@ mod tests {
                 ),
             ),
         ] {
-            let railed = within(&rails, writes(), &measure);
+            let railed = within(&rails, writes(), &drifted(different));
             let found = (railed.writes.len(), railed.stopped, railed.note.as_deref());
             assert_eq!(found, (kept, stopped, note), "{rails:?}");
         }

@@ -137,7 +137,7 @@ pub fn answer(held: &mut Held, seen: &Seen) -> Answer {
             let hits: Vec<&Value> = held
                 .of(object)
                 .into_iter()
-                .filter(|record| record["key"] == key)
+                .filter(|record| query.is_empty() || record["key"] == key)
                 .collect();
             Answer::ok().body(&json!({"results": hits}).to_string())
         }
@@ -155,6 +155,13 @@ pub fn answer(held: &mut Held, seen: &Seen) -> Answer {
                     old.extend(new);
                 }
                 Answer::ok().body(&json!({"id": id}).to_string())
+            }
+            None => Answer::status(404),
+        },
+        ("DELETE", [object, id]) => match place(held, object, id) {
+            Some(at) => {
+                held.records.remove(at);
+                Answer::status(204)
             }
             None => Answer::status(404),
         },

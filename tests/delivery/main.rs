@@ -7,6 +7,7 @@ mod decided;
 mod doubt;
 mod lineage;
 mod owned;
+mod repaired;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};

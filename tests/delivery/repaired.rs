@@ -1,0 +1,706 @@
+//! From drift to its repair: found by a run, planned, approved by a person, judged again, written by the queue, gone at the
+//! next run; and whatever must not be written stays as it is. With the real worker, and two systems that people work in.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use midwatch::control::action::{Action, Done, Refused};
+use midwatch::control::worker::{Worker, WorkerOptions};
+use midwatch::control::{Client, Hidden, pinned};
+use midwatch::store::plan_digest;
+use midwatch::store::view::{
+    Changed, DifferenceKind, DifferenceRow, Grade, PlanRow, PlanState, PlanWrite, RunRow,
+    WriteState, WriteVerb,
+};
+use serde_json::{Value, json};
+
+use crate::bed::{PATIENCE, soon};
+use crate::crm::{Crm, Fault};
+
+const MAPS: &str = r#"
+[systems.shop.records.order]
+events = ["order.*"]
+id = "/id"
+key = "/key"
+fields.name = "/name"
+fields.status = "/status"
+fields.total = { at = "/total", type = "money", currency = "/currency" }
+lookup = { url = "/orders?key={{ key }}", items = true, answer = "/results" }
+list = { url = "/orders", answer = "/results" }
+update = { method = "PATCH", url = "/orders/{{ id }}" }
+[systems.crm.records.order]
+id = "/id"
+key = "/key"
+fields.name = "/name"
+fields.status = "/status"
+fields.total = { at = "/total", type = "money", currency = "/currency" }
+lookup = { url = "/orders?key={{ key }}", items = true, answer = "/results" }
+list = { url = "/orders", answer = "/results" }
+create = { method = "POST", url = "/orders" }
+update = { method = "PATCH", url = "/orders/{{ id }}" }
+delete = { method = "DELETE", url = "/orders/{{ id }}" }
+[entities.order]
+match = ["key"]
+fields.name = { owner = "crm", writers = ["shop:create_only"] }
+fields.status = { owner = "shop", writers = ["crm"], policy = "owner" }
+fields.total = { owner = "shop" }
+[paths.deals]
+route = "shop.order -> crm.order"
+events = ["order.*"]
+owner = "anna"
+runbook = "r.md"
+"#;
+
+const JOB: &str = r#"
+[reconcile.orders]
+sides = ["shop.order", "crm.order"]
+every = "1h"
+grace = "0"
+drift = { warn = "1 order", critical = "90%" }
+owner = "anna"
+runbook = "r.md"
+"#;
+
+const PROPOSE: &str = "repair = \"propose\"\nrails = { stop_above = \"90%\" }\n";
+
+/// A worker between two systems.
+struct World {
+    shop: Crm,
+    crm: Crm,
+    worker: Worker,
+    folder: tempfile::TempDir,
+}
+
+fn order(key: u64, name: &str, status: &str, total: &str) -> Value {
+    json!({"key": key.to_string(), "name": name, "status": status, "total": total, "currency": "NOK"})
+}
+
+fn put(system: &Crm, orders: &[Value]) {
+    let mut held = system.held.lock().expect("lock");
+    for order in orders {
+        held.put("orders", order.clone());
+    }
+}
+
+/// Somebody changes a field there.
+fn edit(system: &Crm, key: u64, field: &str, value: &str) {
+    let mut held = system.held.lock().expect("lock");
+    let of =
+        |record: &&mut (String, String, Value)| record.2["key"].as_str() == Some(&key.to_string());
+    let record = held.records.iter_mut().find(of).expect("there");
+    record.2[field] = json!(value);
+}
+
+/// Somebody removes a record there.
+fn remove(system: &Crm, key: u64) {
+    let mut held = system.held.lock().expect("lock");
+    held.records
+        .retain(|record| record.2["key"].as_str() != Some(&key.to_string()));
+}
+
+/// What a system holds, whatever order it keeps it in.
+fn all(system: &Crm) -> Vec<String> {
+    let held = system.held.lock().expect("lock");
+    let mut all: Vec<String> = held
+        .of("orders")
+        .into_iter()
+        .map(Value::to_string)
+        .collect();
+    all.sort();
+    all
+}
+
+async fn start(folder: &Path, shop: &Crm, crm: &Crm, job: &str) -> Worker {
+    let text = format!(
+        "[site]\nname = \"test\"\ndatabase = \"m.db\"\n[ingest]\nlisten = \"127.0.0.1:0\"\n[limits]\ndisk_reserve = \"1MiB\"\n\
+         [defaults.path]\njitter = 0\n[systems.shop]\nurl = \"http://{}\"\nprivate = true\n\
+         [systems.crm]\nurl = \"http://{}\"\nprivate = true\n{MAPS}\n{job}",
+        shop.receiver.address, crm.receiver.address
+    );
+    let file = folder.join("midwatch.toml");
+    std::fs::write(&file, text).expect("written");
+    let config = match midwatch::config::load(&file) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            panic!("{}", words.join("\n"))
+        }
+    };
+    let started = Worker::start(config, WorkerOptions::default()).await;
+    started.expect("starts")
+}
+
+impl World {
+    async fn start(rest: &str, shop: Crm, crm: Crm) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let job = format!("{JOB}{rest}");
+        let worker = start(folder.path(), &shop, &crm, &job).await;
+        let world = Self {
+            shop,
+            crm,
+            worker,
+            folder,
+        };
+        // The run that is due at the start.
+        world.run_after(0).await;
+        world
+    }
+
+    fn client(&self) -> Client {
+        self.worker.client()
+    }
+
+    fn runs(&self) -> Vec<RunRow> {
+        let reader = self.worker.store().reader().expect("reader");
+        reader.runs(None, 100).expect("read")
+    }
+
+    async fn until<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+        let mut changes = self.worker.store().changes();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            let reader = self.worker.store().reader().expect("reader");
+            assert!(
+                Instant::now() < deadline,
+                "never: {what}: {:#?} {:#?}",
+                self.runs().first(),
+                reader
+                    .log(None, 20)
+                    .expect("read")
+                    .iter()
+                    .map(|row| row.text.clone())
+                    .collect::<Vec<_>>()
+            );
+            let _ = tokio::time::timeout(Duration::from_millis(20), changes.changed()).await;
+        }
+    }
+
+    async fn run_after(&self, count: usize) -> RunRow {
+        self.until("a run", || {
+            let runs = self.runs();
+            (runs.len() > count && runs[0].ended.is_some()).then(|| runs[0].clone())
+        })
+        .await
+    }
+
+    /// Runs the job, and waits for its end and that of its plan's row.
+    async fn run(&self) -> RunRow {
+        let action = Action::Reconcile {
+            job: "orders".to_owned(),
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let mut count = self.runs().len();
+        // The last one may be at its very end still.
+        while let Err(refused) = self.submit(action.clone()).await {
+            assert!(
+                refused.text.contains("under way") && Instant::now() < deadline,
+                "{refused}"
+            );
+            tokio::task::yield_now().await;
+            count = self.runs().len();
+        }
+        let run = self.run_after(count).await;
+        // The plan is kept after the run.
+        self.until("a job that may run", || self.settled(&run))
+            .await
+    }
+
+    fn settled(&self, run: &RunRow) -> Option<RunRow> {
+        let reader = self.worker.store().reader().expect("reader");
+        let row = reader.run(run.id).expect("read").expect("there");
+        let planned = reader.differences(run.id, 100).expect("read");
+        let expects = planned.iter().any(|row| row.grade == Grade::Repairable);
+        (row.plan.is_some() || !expects || row.mode == midwatch::config::model::RepairMode::Report)
+            .then_some(row)
+    }
+
+    fn differences(&self, run: &RunRow) -> Vec<DifferenceRow> {
+        let reader = self.worker.store().reader().expect("reader");
+        reader.differences(run.id, 1_000).expect("read")
+    }
+
+    fn plan(&self, run: &RunRow) -> (PlanRow, Vec<PlanWrite>) {
+        let id = run.plan.expect("a plan");
+        let reader = self.worker.store().reader().expect("reader");
+        reader.plan(id).expect("read").expect("there")
+    }
+
+    async fn submit(&self, action: Action) -> Result<Done, Refused> {
+        let client = self.client();
+        let preview = client.preview(action.clone()).await?;
+        client
+            .submit(pinned(action, &preview).expect("pinned"))
+            .await
+    }
+
+    async fn approve(&self, run: &RunRow) {
+        let (plan, writes) = self.plan(run);
+        let digest = plan_digest(&plan, &writes);
+        let done = self
+            .submit(Action::ApprovePlan {
+                plan: plan.id,
+                digest,
+            })
+            .await;
+        done.expect("approved");
+    }
+
+    /// Waits until every write of the newest plan has come to its end.
+    async fn carried_out(&self) -> (PlanRow, Vec<PlanWrite>) {
+        self.until("the end of a plan", || {
+            let reader = self.worker.store().reader().expect("reader");
+            let newest = reader.plans(None, 1).expect("read").pop()?;
+            let (plan, writes) = reader.plan(newest.id).expect("read")?;
+            let open =
+                |write: &PlanWrite| matches!(write.state, WriteState::Planned | WriteState::Sent);
+            (plan.state == PlanState::Applied && !writes.iter().any(open)).then_some((plan, writes))
+        })
+        .await
+    }
+
+    async fn end(self) -> tempfile::TempDir {
+        soon(self.worker.drain()).await;
+        self.folder
+    }
+}
+
+/// (key, field, state) of each write.
+fn ends(writes: &[PlanWrite]) -> Vec<(&str, &str, WriteState)> {
+    let mut ends: Vec<_> = (writes.iter())
+        .map(|write| {
+            (
+                write.key.as_str(),
+                write.field.as_deref().unwrap_or(write.verb.word()),
+                write.state,
+            )
+        })
+        .collect();
+    ends.sort_by_key(|(key, field, _)| (*key, *field));
+    ends
+}
+
+/// Five orders on both sides, that a run has learnt to agree.
+async fn agreed(rest: &str) -> World {
+    let (shop, crm) = (Crm::start().await, Crm::start().await);
+    let orders: Vec<Value> = (1..=9)
+        .map(|key| order(key, "Kari", "processing", "100.00"))
+        .collect();
+    put(&shop, &orders);
+    put(&crm, &orders);
+    let world = World::start(rest, shop, crm).await;
+    let run = world.runs().remove(0);
+    assert_eq!(
+        (run.compared, run.drift, run.complete),
+        (9, Some(0.0), true),
+        "{run:?}"
+    );
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_is_found_planned_approved_written_and_gone() {
+    let world = agreed(PROPOSE).await;
+    // The shop goes on, somebody edits the CRM by hand, a webhook is lost, both change one field.
+    edit(&world.shop, 1, "status", "completed");
+    edit(&world.crm, 2, "total", "90.00");
+    edit(&world.shop, 3, "status", "cancelled");
+    edit(&world.crm, 3, "status", "on hold");
+    edit(&world.crm, 4, "name", "Karianne");
+    put(&world.shop, &[order(10, "Ola", "processing", "12.50")]);
+    let run = world.run().await;
+    assert_eq!(
+        (
+            run.compared,
+            run.only_first,
+            run.differing,
+            run.money.get("NOK").map(String::as_str)
+        ),
+        (9, 1, 4, Some("10")),
+        "{run:?}"
+    );
+    let told: Vec<_> = (world.differences(&run).into_iter())
+        .map(|row| (row.key, row.kind, row.changed, row.grade, row.confirmed))
+        .collect();
+    let field = DifferenceKind::Field;
+    let expected = [
+        ("1", field, Some(Changed::First), Grade::Repairable),
+        ("10", DifferenceKind::OnlyFirst, None, Grade::Repairable),
+        ("2", field, Some(Changed::Second), Grade::Repairable),
+        ("3", field, Some(Changed::Both), Grade::Review),
+        ("4", field, Some(Changed::Second), Grade::Repairable),
+    ]
+    .map(|(key, kind, changed, grade)| (key.to_owned(), kind, changed, grade, true));
+    assert_eq!(told, expected);
+    let (plan, writes) = world.plan(&run);
+    assert_eq!(plan.state, PlanState::Proposed);
+    let planned: Vec<_> = (writes.iter())
+        .map(|write| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            (
+                write.key.as_str(),
+                write.system.as_str(),
+                write.verb,
+                text(&write.from),
+                text(&write.to),
+                write.rule.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        planned,
+        [
+            (
+                "1",
+                "crm",
+                WriteVerb::Update,
+                "\"processing\"".into(),
+                "\"completed\"".into(),
+                "shop owns status of order; only shop changed it"
+            ),
+            (
+                "10",
+                "crm",
+                WriteVerb::Create,
+                String::new(),
+                "\"10\"".into(),
+                "path deals carries order from shop"
+            ),
+            (
+                "2",
+                "crm",
+                WriteVerb::Update,
+                "90.00 NOK".into(),
+                "100.00 NOK".into(),
+                "shop owns total of order; only crm changed it"
+            ),
+            (
+                "4",
+                "shop",
+                WriteVerb::Update,
+                "\"Kari\"".into(),
+                "\"Karianne\"".into(),
+                "crm owns name of order; only crm changed it"
+            ),
+        ]
+    );
+    // Nothing is written before somebody says so, and nobody approves what is not there.
+    let writes = || {
+        (
+            world.shop.seen("PATCH"),
+            world.crm.seen("PATCH"),
+            world.crm.seen("POST"),
+        )
+    };
+    assert_eq!(writes(), (0, 0, 0));
+    let other = Action::ApprovePlan {
+        plan: plan.id,
+        digest: "0".repeat(32),
+    };
+    let refused = world.submit(other).await.expect_err("another digest");
+    assert!(refused.text.contains("not what was looked at"), "{refused}");
+    world.approve(&run).await;
+    let (_, made) = world.carried_out().await;
+    assert!(
+        made.iter()
+            .all(|write| write.state == WriteState::Delivered),
+        "{made:#?}"
+    );
+    assert_eq!(writes(), (1, 2, 1));
+    assert_eq!(world.crm.only("orders", "1")["status"], "completed");
+    assert_eq!(world.crm.only("orders", "2")["total"], "100.00");
+    assert_eq!(world.crm.only("orders", "10")["total"], "12.50");
+    assert_eq!(world.shop.only("orders", "4")["name"], "Karianne");
+    // The conflict is left for a person, as a review with both values.
+    assert_eq!(world.crm.only("orders", "3")["status"], "on hold");
+    let reader = world.worker.store().reader().expect("reader");
+    let reviews = reader.reviews(true, 10).expect("read");
+    assert_eq!(reviews.len(), 1);
+    assert_eq!(
+        (reviews[0].source.as_str(), reviews[0].ours.as_deref()),
+        ("shop", Some("\"cancelled\""))
+    );
+    // Each write names where it comes from.
+    let event = made[0].event.expect("carried");
+    let event = reader.event(event).expect("read").expect("there");
+    let origin = format!("reconcile/orders/{}", run.id);
+    assert!(
+        event
+            .extensions
+            .contains(&("repairorigin".to_owned(), origin)),
+        "{event:?}"
+    );
+    // What is repairable is gone, and nothing else was touched.
+    let run = world.run().await;
+    let left: Vec<_> = (world.differences(&run).into_iter())
+        .map(|row| (row.key, row.grade))
+        .collect();
+    assert_eq!(left, [("3".to_owned(), Grade::Review)]);
+    assert_eq!(run.plan, None);
+    for key in [5, 6, 7, 8, 9] {
+        let untouched = order(key, "Kari", "processing", "100.00");
+        for system in [&world.shop, &world.crm] {
+            let mut held = system.only("orders", &key.to_string());
+            held.as_object_mut().expect("an object").remove("id");
+            assert_eq!(held, untouched);
+        }
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_since_is_refused_and_the_rest_is_written() {
+    let world = agreed(PROPOSE).await;
+    for key in [1, 2, 3] {
+        edit(&world.shop, key, "status", "completed");
+    }
+    edit(&world.crm, 4, "total", "90.00");
+    let run = world.run().await;
+    assert_eq!(world.plan(&run).1.len(), 4);
+    // Before it is approved: one is mended by hand, one gets another value, one goes on in the shop.
+    edit(&world.crm, 1, "status", "completed");
+    edit(&world.crm, 2, "status", "refunded");
+    edit(&world.shop, 3, "status", "cancelled");
+    world.approve(&run).await;
+    let (_, writes) = world.carried_out().await;
+    let refused = WriteState::Refused;
+    assert_eq!(
+        ends(&writes),
+        [
+            ("1", "status", refused),
+            ("2", "status", refused),
+            ("3", "status", refused),
+            ("4", "total", WriteState::Delivered)
+        ]
+    );
+    let why: Vec<_> = writes
+        .iter()
+        .filter_map(|write| write.reason.as_deref())
+        .collect();
+    assert_eq!(
+        why,
+        [
+            "it is not so any more: both sides agree",
+            "both changed it since they agreed",
+            "another value stands now"
+        ]
+    );
+    assert_eq!(world.crm.seen("PATCH"), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_taken_back_where_it_is_still_as_it_left_it() {
+    let world = agreed(PROPOSE).await;
+    for key in [1, 2] {
+        edit(&world.shop, key, "status", "completed");
+    }
+    put(&world.shop, &[order(10, "Ola", "processing", "12.50")]);
+    let run = world.run().await;
+    let before = world.plan(&run).0;
+    let early = world.submit(Action::UndoPlan { plan: before.id }).await;
+    assert!(
+        early
+            .expect_err("nothing was written")
+            .text
+            .contains("none of its writes was delivered")
+    );
+    world.approve(&run).await;
+    world.carried_out().await;
+    edit(&world.crm, 2, "status", "refunded");
+    world
+        .submit(Action::UndoPlan { plan: before.id })
+        .await
+        .expect("taken back");
+    let (undo, writes) = world.carried_out().await;
+    assert_eq!(undo.undoes, Some(before.id));
+    assert_eq!(
+        ends(&writes),
+        [
+            ("1", "status", WriteState::Delivered),
+            ("10", "create", WriteState::Refused),
+            ("2", "status", WriteState::Refused),
+        ]
+    );
+    assert_eq!(world.crm.only("orders", "1")["status"], "processing");
+    assert_eq!(world.crm.only("orders", "2")["status"], "refunded");
+    assert_eq!(world.crm.count("orders"), 10, "what was made stays");
+    let again = world.submit(Action::UndoPlan { plan: before.id }).await;
+    assert!(
+        again
+            .expect_err("twice")
+            .text
+            .contains("taken back already")
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_that_is_interrupted_goes_on_and_writes_nothing_twice() {
+    let (shop, down) = (Crm::start().await, Arc::new(AtomicBool::new(false)));
+    let failing = down.clone();
+    // The CRM answers listings always, and other questions unless it is down.
+    let crm = Crm::with(move |seen| {
+        (failing.load(Ordering::SeqCst) && seen.url.contains("?key=3"))
+            .then_some(Fault::Status(503))
+    })
+    .await;
+    let orders: Vec<Value> = (1..=6)
+        .map(|key| order(key, "Kari", "processing", "100.00"))
+        .collect();
+    put(&shop, &orders);
+    put(&crm, &orders);
+    let world = World::start(PROPOSE, shop, crm).await;
+    for key in 1..=5 {
+        edit(&world.shop, key, "status", "completed");
+    }
+    let run = world.run().await;
+    down.store(true, Ordering::SeqCst);
+    world.approve(&run).await;
+    // All but the third are handed over; the worker ends in the middle.
+    world
+        .until("four that are handed over", || {
+            let (plan, _) = world.plan(&run);
+            (plan.writes[0] == 1 && plan.state == PlanState::Applying).then_some(())
+        })
+        .await;
+    let World {
+        shop,
+        crm,
+        worker,
+        folder,
+    } = world;
+    soon(worker.drain()).await;
+    drop(worker);
+    down.store(false, Ordering::SeqCst);
+    let job = format!("{JOB}{PROPOSE}");
+    let worker = start(folder.path(), &shop, &crm, &job).await;
+    let world = World {
+        shop,
+        crm,
+        worker,
+        folder,
+    };
+    let (_, writes) = world.carried_out().await;
+    assert!(
+        writes
+            .iter()
+            .all(|write| write.state == WriteState::Delivered),
+        "{writes:#?}"
+    );
+    assert_eq!(world.crm.seen("PATCH"), 5, "each once");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_approves_itself_first_proposes_and_then_stays_inside_its_rails() {
+    let rails = "repair = \"apply\"\nrails = { max = 2, stop_above = \"50%\" }\n";
+    let world = agreed(rails).await;
+    for key in [1, 2, 3] {
+        edit(&world.shop, key, "status", "completed");
+    }
+    // The first run is behind it: it may write, two records a run.
+    let run = world.run().await;
+    assert_eq!((run.differing, world.plan(&run).1.len()), (3, 2));
+    assert_eq!(
+        world.plan(&run).0.note.as_deref(),
+        Some("1 more record waits for the next run: 2 a run")
+    );
+    world.carried_out().await;
+    assert_eq!(world.crm.seen("PATCH"), 2);
+    let run = world.run().await;
+    world.carried_out().await;
+    assert_eq!((run.differing, world.crm.seen("PATCH")), (1, 3));
+    // Half of everything differs: that is no drift, it is something else.
+    for key in 1..=6 {
+        edit(&world.crm, key, "total", "1.00");
+    }
+    let run = world.run().await;
+    let (plan, writes) = world.plan(&run);
+    assert_eq!((plan.state, writes.len()), (PlanState::Stopped, 2));
+    assert!(plan.note.expect("why").contains("stop_above"));
+    let run = world.run().await;
+    assert_eq!(run.differing, 6);
+    assert_eq!(world.crm.seen("PATCH"), 3, "nothing was written");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_that_lists_nothing_or_breaks_off_makes_and_removes_nothing() {
+    let rails = "repair = \"apply\"\nrails = { max = 20, stop_above = \"100%\", deletes = true }\n";
+    let world = agreed(rails).await;
+    let before = all(&world.crm);
+    let kept = std::mem::take(&mut world.shop.held.lock().expect("lock").records);
+    let run = world.run().await;
+    assert!(
+        run.error
+            .as_deref()
+            .is_some_and(|error| error.contains("listed nothing")),
+        "{run:?}"
+    );
+    assert_eq!((run.complete, run.plan, run.only_second), (false, None, 0));
+    world.shop.held.lock().expect("lock").records = kept;
+    assert_eq!(all(&world.crm), before);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_there_before_is_not_made_again() {
+    let world = agreed(PROPOSE).await;
+    put(&world.shop, &[order(10, "Ola", "processing", "12.50")]);
+    let run = world.run().await;
+    world.approve(&run).await;
+    world.carried_out().await;
+    // The CRM knew it, and somebody removed it there.
+    remove(&world.crm, 10);
+    let run = world.run().await;
+    let found = world.differences(&run);
+    assert_eq!((found.len(), found[0].grade), (1, Grade::Review));
+    assert_eq!(
+        found[0].note.as_deref(),
+        Some("crm had it before: it was removed there")
+    );
+    assert_eq!(run.plan, None);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_accepts_does_not_count_until_a_value_changes() {
+    let world = agreed(PROPOSE).await;
+    edit(&world.shop, 1, "status", "completed");
+    let run = world.run().await;
+    assert_eq!(run.differing, 1);
+    let tolerate = |reason: &str| Action::Tolerate {
+        job: "orders".to_owned(),
+        key: Hidden::from("1".to_owned()),
+        reason: reason.to_owned(),
+    };
+    assert!(
+        world.submit(tolerate(" ")).await.is_err(),
+        "without a reason"
+    );
+    world
+        .submit(tolerate("agreed with the accountant"))
+        .await
+        .expect("accepted");
+    let run = world.run().await;
+    assert_eq!(
+        (run.differing, run.compared, run.note.as_deref()),
+        (0, 9, Some("1 tolerated"))
+    );
+    edit(&world.shop, 1, "status", "refunded");
+    assert_eq!(world.run().await.differing, 1);
+    edit(&world.shop, 1, "status", "completed");
+    assert_eq!(world.run().await.differing, 0);
+    let again = Action::Untolerate {
+        job: "orders".to_owned(),
+        key: Hidden::from("1".to_owned()),
+    };
+    world.submit(again).await.expect("counts again");
+    assert_eq!(world.run().await.differing, 1);
+    world.end().await;
+}
