@@ -6,7 +6,7 @@
 //! | list both sides | `listing`, `codec`, `row`, `wanted` |
 //! | compare what is of any size | `compare`, `spill`; a pure judge says what records of one key mean: by field, or `money` |
 //! | look again, who changed it | `sift`, `second`, `noted`, `threeway` |
-//! | learn what agrees | `agree` |
+//! | learn what agrees, end what is needless | `agree`, `prove` |
 //! | how bad it is | `drift`, `backlog` |
 //! | what would mend it | `plan`, `rails`, `rules` |
 //! | approved plans | `apply`, `carrier` |
@@ -24,6 +24,7 @@ mod listing;
 pub mod money;
 mod noted;
 pub mod plan;
+mod prove;
 pub mod rails;
 pub mod row;
 pub mod rules;

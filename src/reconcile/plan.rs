@@ -439,3 +439,6 @@ fn pending(ground: &Ground<'_>, row: &DifferenceRow) -> Judged {
         ..PlanWrite::default()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! Whatever goes wrong with a listing makes the run incomplete, with words: what did not come to its end says nothing about
 //! what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use tokio::task::spawn_blocking;
@@ -19,7 +19,7 @@ use super::plan::{Ground, grade};
 use super::rails::within;
 use super::second::Second;
 use super::sift::{self, Key, Sieve, Sifted};
-use super::{agree, backlog, rules};
+use super::{agree, backlog, prove, rules};
 use crate::config::live::Live;
 use crate::config::model::{Backlog, Job, Matching, Records, RepairMode};
 use crate::event::expr::Engine;
@@ -198,6 +198,17 @@ impl Runner {
         row.level = (measure.share).map(|_| drift::level(&measure, &records.thresholds));
         row.complete = incomplete.is_none();
         row.error = incomplete.map(|incomplete| incomplete.words);
+        let differing: BTreeSet<String> = (sifted.keys.iter())
+            .map(|key| key.rows[0].key.clone())
+            .collect();
+        let proven = prove::after(self, records, &row, &differing, &sieve.second).await;
+        if let Err(error) = proven {
+            tracing::warn!(
+                ?error,
+                job = job.name,
+                "dead deliveries could not be looked at"
+            );
+        }
         let (mode, why) = mode(records, row.rules, last.as_ref());
         row.mode = mode;
         row.note = note(why, &sifted);

@@ -93,6 +93,52 @@ pub(super) fn cancel(
     Ok(found.len() as u64)
 }
 
+/// Dead deliveries that are found to be needless end as superseded, each with its proof, and let the next of their key go.
+/// One that is not dead any more is left. Returns how many ended.
+pub(super) fn supersede(
+    work: &mut Work<'_>,
+    proven: &[(DeliveryId, String)],
+    log: &LogEntry,
+) -> Result<u64, Fault> {
+    let mut count = 0;
+    for (id, proof) in proven {
+        let found = work
+            .connection
+            .prepare_cached(
+                "SELECT path, order_key, told FROM delivery WHERE id = ?1 AND state = ?2",
+            )?
+            .query_row(params![id.0, State::Dead.code()], |row| {
+                Ok((
+                    PathId(row.get(0)?),
+                    row.get::<_, Option<String>>(1)?,
+                    row.get::<_, bool>(2)?,
+                ))
+            })
+            .optional()?;
+        let Some((path, key, told)) = found else {
+            continue;
+        };
+        work.connection
+            .prepare_cached(
+                "UPDATE delivery SET state = ?4, open = 0, changed = ?2, reason = ?3 WHERE id = ?1",
+            )?
+            .execute(params![id.0, work.now.0, proof, State::Superseded.code()])?;
+        work.moved(path, Some(State::Dead), Some(State::Superseded));
+        if told {
+            let text = format!("superseded: {proof}");
+            story::tell_of(work, &Line::of(*id, path, text))?;
+        }
+        if let Some(key) = key {
+            order::promote(work, path, &key)?;
+        }
+        count += 1;
+    }
+    if count > 0 {
+        work.log(log)?;
+    }
+    Ok(count)
+}
+
 pub(super) fn done_before(work: &Work<'_>, submission: &str) -> Result<Option<Done>, Fault> {
     let text: Option<String> = work
         .connection

@@ -401,6 +401,16 @@ impl Reader {
         self.snapshot(|connection| super::under_way::about(connection, records, paths))
     }
 
+    /// Dead deliveries on these paths with the key of the one record of `kind` that each is about, the oldest first.
+    pub fn dead_about(
+        &self,
+        kind: &str,
+        paths: &[PathId],
+        limit: usize,
+    ) -> Result<Vec<(DeliveryId, String)>, ReadError> {
+        self.snapshot(|connection| super::under_way::dead(connection, kind, paths, limit))
+    }
+
     /// How the work of a path stands now; replays that ended before `since` do not count.
     pub fn standing(&self, path: PathId, since: Timestamp) -> Result<Standing, ReadError> {
         let now = self.clock.now();

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::batch;
 use super::ledger::{find, key_text};
 use super::view::Standing;
-use crate::ids::{MAX_FAN_OUT, PathId};
+use crate::ids::{DeliveryId, MAX_FAN_OUT, PathId};
 use crate::queue::model::State;
 use crate::record::ledger::About;
 use crate::time::Timestamp;
@@ -40,6 +40,26 @@ pub(super) fn about(
         }
     }
     Ok(busy)
+}
+
+/// Dead deliveries on these paths with the record of `kind` that each is about, the oldest first. What is about several of that
+/// kind is left out.
+pub(super) fn dead(
+    connection: &Connection,
+    kind: &str,
+    paths: &[PathId],
+    limit: usize,
+) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
+    let ids: Vec<String> = paths.iter().map(|path| path.0.to_string()).collect();
+    connection
+        .prepare(&format!(
+            "SELECT d.id, min(r.key) FROM delivery d JOIN event_record e ON e.event = d.id / {MAX_FAN_OUT} JOIN record r ON r.id = e.record
+             WHERE d.state = {} AND d.path IN ({}) AND r.kind = ?1 GROUP BY d.id HAVING count(*) = 1 ORDER BY d.id LIMIT ?2",
+            State::Dead.code(),
+            ids.join(", ")
+        ))?
+        .query_map(params![kind, limit as i64], |row| Ok((DeliveryId(row.get(0)?), row.get(1)?)))?
+        .collect()
 }
 
 /// How the work of a path stands. `since`: replays that ended earlier do not count.

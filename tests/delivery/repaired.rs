@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use midwatch::control::action::{Action, Done, Refused};
 use midwatch::control::worker::{Worker, WorkerOptions};
 use midwatch::control::{Client, Hidden, pinned};
-use midwatch::store::plan_digest;
 use midwatch::store::view::{
     Changed, DifferenceKind, DifferenceRow, Grade, PlanRow, PlanState, PlanWrite, RunRow,
     WriteState, WriteVerb,
 };
+use midwatch::store::{Cursor, plan_digest};
 use serde_json::{Value, json};
 
 use crate::bed::{PATIENCE, soon};
@@ -702,5 +702,72 @@ async fn what_somebody_accepts_does_not_count_until_a_value_changes() {
     };
     world.submit(again).await.expect("counts again");
     assert_eq!(world.run().await.differing, 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_delivery_ends_with_the_proof_once_both_sides_agree() {
+    let (shop, refuses) = (Crm::start().await, Arc::new(AtomicBool::new(true)));
+    let refusing = refuses.clone();
+    let crm = Crm::with(move |seen| {
+        (refusing.load(Ordering::SeqCst) && seen.method == "PATCH").then_some(Fault::Status(422))
+    })
+    .await;
+    let orders: Vec<Value> = (1..=3)
+        .map(|key| order(key, "Kari", "processing", "100.00"))
+        .collect();
+    put(&shop, &orders);
+    put(&crm, &orders);
+    let world = World::start(PROPOSE, shop, crm).await;
+    for key in [1_u64, 2] {
+        edit(&world.shop, key, "status", "completed");
+        let changed = world.shop.only("orders", &key.to_string()).to_string();
+        let sent = reqwest::Client::new()
+            .post(format!("http://{}/events", world.worker.addr()))
+            .header("content-type", "application/json")
+            .header("ce-specversion", "1.0")
+            .header("ce-id", format!("e{key}"))
+            .header("ce-source", "shop")
+            .header("ce-type", "order.updated")
+            .body(changed)
+            .send()
+            .await
+            .expect("sent");
+        assert!(sent.status().is_success(), "{sent:?}");
+    }
+    let dead = || {
+        let reader = world.worker.store().reader().expect("reader");
+        reader
+            .overview()
+            .expect("read")
+            .paths
+            .iter()
+            .map(|path| path.counts.dead)
+            .sum::<u64>()
+    };
+    world
+        .until("two dead", || (dead() == 2).then_some(()))
+        .await;
+    // One of them is done by hand, the other is still to do.
+    edit(&world.crm, 1, "status", "completed");
+    refuses.store(false, Ordering::SeqCst);
+    let run = world.run().await;
+    assert_eq!(run.differing, 1, "{run:?}");
+    assert_eq!(dead(), 1);
+    let reader = world.worker.store().reader().expect("reader");
+    let filter: midwatch::queue::filter::Filter = "state:superseded".parse().expect("a filter");
+    let (page, _) = reader
+        .deliveries(&filter, Cursor::Newest, 10)
+        .expect("read");
+    let proof = format!(
+        "run {} of orders read it in both: shop and crm agree on name, status, total",
+        run.id
+    );
+    assert_eq!(
+        page.iter()
+            .map(|row| row.reason.clone())
+            .collect::<Vec<_>>(),
+        [Some(proof)]
+    );
     world.end().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Store;
-use crate::ids::{EventId, PlanId};
+use crate::ids::{DeliveryId, EventId, PlanId};
 use crate::store::accept::Prepared;
 use crate::store::plans::{self, Verdict};
 use crate::store::types::{Incoming, LogEntry, StoreError};
@@ -95,6 +95,16 @@ impl Store {
     /// left.
     pub async fn end_plan(&self, plan: PlanId, log: LogEntry) -> Result<bool, StoreError> {
         self.call(move |work| plans::end(work, plan, &log)).await
+    }
+
+    /// Ends dead deliveries as superseded that are proven to be needless: (delivery, proof in words). Returns how many ended.
+    pub async fn supersede(
+        &self,
+        proven: Vec<(DeliveryId, String)>,
+        log: LogEntry,
+    ) -> Result<u64, StoreError> {
+        self.call(move |work| crate::store::act::supersede(work, &proven, &log))
+            .await
     }
 
     /// Keeps that a person accepts these differences of a job.
