@@ -2,7 +2,8 @@
 
 pub mod held;
 pub mod lineage;
-pub mod review;
+pub mod recon;
+mod review;
 
 use std::sync::Arc;
 
@@ -536,24 +537,9 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
         groups: vec![group()],
         detail: detail(),
         log: (1..=30).map(log).collect(),
-        runs: vec![run(2, 0, 0.021), run(1, 1, 0.004)],
-        differences: vec![
-            DifferenceRow {
-                key: "1042".into(),
-                kind: DifferenceKind::Field,
-                field: Some("total".into()),
-                first: Some("982.00".into()),
-                second: Some("928.00".into()),
-                ..DifferenceRow::default()
-            },
-            DifferenceRow {
-                key: "1043".into(),
-                kind: DifferenceKind::OnlyFirst,
-                field: None,
-                first: Some("{\"id\":1043}".into()),
-                ..DifferenceRow::default()
-            },
-        ],
+        runs: recon::runs(),
+        differences: recon::differences(),
+        plan: recon::plan(),
         batches: vec![batch()],
         held_groups: held::groups(),
         held_list: held::rows(),
@@ -593,7 +579,12 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
         Loaded::Delivery(id, Some(Box::new(rows.detail))),
     );
     answer(&mut model, Slot::Log, Loaded::Log(rows.log));
-    answer(&mut model, Slot::Runs, Loaded::Runs(rows.runs));
+    model.recon.plan = Some(recon::PLAN);
+    let plans = vec![rows.plan.0.clone()];
+    let runs = Loaded::Runs(rows.runs, recon::sides(), plans);
+    answer(&mut model, Slot::Runs, runs);
+    let plan = Loaded::Plan(recon::PLAN, Some(Box::new(rows.plan)));
+    answer(&mut model, Slot::Plan, plan);
     answer(
         &mut model,
         Slot::Differences,
@@ -647,6 +638,7 @@ pub struct Rows {
     pub log: Vec<LogRow>,
     pub runs: Vec<RunRow>,
     pub differences: Vec<DifferenceRow>,
+    pub plan: (PlanRow, Vec<PlanWrite>),
     pub batches: Vec<BatchRow>,
     pub held_groups: Vec<HeldGroup>,
     pub held_list: Vec<HeldRow>,
@@ -674,7 +666,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 16] = [
+pub const PLACES: [Place; 17] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -688,6 +680,7 @@ pub const PLACES: [Place; 16] = [
     Place::Review,
     Place::Ownership,
     Place::Differences,
+    Place::Plan,
     Place::HeldEvents,
     Place::HeldEvent,
     Place::Runbook,

@@ -28,6 +28,8 @@ pub enum Context {
     Reconcile,
     /// The differences of a run.
     Differences,
+    /// A plan.
+    Plan,
     /// Screen 7.
     Replays,
     /// Screen 8: what is held or matches no path, grouped.
@@ -125,6 +127,13 @@ pub enum Command {
     TakeOurs,
     TakeTheirs,
     TakeAnother,
+    CancelRun,
+    OpenPlan,
+    Approve,
+    Decline,
+    UndoPlan,
+    Tolerate,
+    Narrow,
     GoLive,
     Probe,
     ReplaceSecret,
@@ -176,6 +185,11 @@ impl Command {
                 | Self::TakeOurs
                 | Self::TakeTheirs
                 | Self::TakeAnother
+                | Self::CancelRun
+                | Self::Approve
+                | Self::Decline
+                | Self::UndoPlan
+                | Self::Tolerate
                 | Self::Probe
                 | Self::ReplaceSecret
                 | Self::EnableHook

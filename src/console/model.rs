@@ -4,6 +4,7 @@
 
 mod held;
 mod own;
+mod recon;
 mod review;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -14,6 +15,7 @@ use tui_input::Input as Line;
 
 pub use held::{Held, HeldOne};
 pub use own::Own;
+pub use recon::{Recon, kindred};
 pub use review::{Review, ReviewItem};
 
 use super::json_view::Tree;
@@ -79,6 +81,8 @@ pub enum Place {
     Ownership,
     /// The differences of a run.
     Differences,
+    /// What a run would write.
+    Plan,
     /// The events of a held group.
     HeldEvents,
     /// A held event.
@@ -123,6 +127,7 @@ impl Place {
             Self::Review => "Review",
             Self::Ownership => "Ownership",
             Self::Differences => "Differences",
+            Self::Plan => "Plan",
             Self::HeldEvents => "Held events",
             Self::HeldEvent => "Held event",
             Self::Runbook => "Runbook",
@@ -152,6 +157,7 @@ impl Place {
             Self::Deliveries => 9,
             Self::Overview
             | Self::Differences
+            | Self::Plan
             | Self::HeldEvents
             | Self::HeldEvent
             | Self::Runbook => 10,
@@ -161,7 +167,7 @@ impl Place {
     /// The numbered screen that it belongs to.
     pub fn tab(self) -> Option<usize> {
         let screen = match self {
-            Self::Differences => Self::Reconcile,
+            Self::Differences | Self::Plan => Self::Reconcile,
             Self::HeldEvents | Self::HeldEvent => Self::Held,
             other => other,
         };
@@ -561,6 +567,8 @@ pub enum Slot {
     Runs,
     /// A run's differences.
     Differences,
+    /// A plan.
+    Plan,
     /// Replays.
     Batches,
     /// What was left out because its source may not write it.
@@ -659,6 +667,8 @@ pub struct Model {
     pub differences: Vec<DifferenceRow>,
     /// The selected difference, by its place.
     pub difference: Selection<usize>,
+    /// How they are narrowed, and the plans.
+    pub recon: Recon,
     /// Screen 7.
     pub batches: Vec<BatchRow>,
     /// The selected replay.
@@ -729,6 +739,7 @@ impl Model {
             run: None,
             differences: Vec::new(),
             difference: Selection::default(),
+            recon: Recon::default(),
             batches: Vec::new(),
             batch: Selection::default(),
             held: Held::default(),
@@ -829,6 +840,7 @@ impl Model {
             | Place::HeldEvents
             | Place::HeldEvent
             | Place::Differences
+            | Place::Plan
             | Place::Record
             | Place::Ownership
             | Place::Systems => None,
@@ -839,7 +851,11 @@ impl Model {
     /// The reconciliation job that a command of this screen is about.
     pub fn job_here(&self) -> Option<String> {
         match self.place {
-            Place::Reconcile | Place::Differences => self.job.id.clone(),
+            Place::Reconcile => self.job.id.clone(),
+            Place::Differences => (self.runs.iter())
+                .find(|run| Some(run.id) == self.run)
+                .map(|run| run.job.clone()),
+            Place::Plan => self.recon.data.as_ref().map(|data| data.0.job.clone()),
             Place::Overview => match self.chosen.id.as_ref()? {
                 OverviewId::Trouble(About::Job, name) => name.clone(),
                 _ => None,

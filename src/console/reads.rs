@@ -26,6 +26,8 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const DECIDED: usize = 20;
 /// Held deliveries that are read at most.
 const DELIVERIES: usize = 100;
+/// Plans that are read at most.
+const PLANS: usize = 50;
 /// Notes of a path that are read at most.
 const NOTES: usize = 20;
 /// Runs, replays, held events, differences that are read at most.
@@ -195,7 +197,10 @@ impl<Report: Fn(Input)> Thread<Report> {
                 .delivery(id)
                 .map(|detail| Loaded::Delivery(id, detail.map(Box::new))),
             Query::Log(before) => reader.log(before, LOG_PAGE).map(Loaded::Log),
-            Query::Runs => reader.runs(None, ROWS).map(Loaded::Runs),
+            Query::Runs => runs(reader),
+            Query::Plan(id) => reader
+                .plan(id)
+                .map(|data| Loaded::Plan(id, data.map(Box::new))),
             Query::Differences(run) => reader
                 .differences(run, ROWS)
                 .map(|rows| Loaded::Differences(run, rows)),
@@ -255,6 +260,16 @@ fn reviews(reader: &Reader) -> Result<Loaded, ReadError> {
     };
     let (deliveries, _) = reader.deliveries(&held, Cursor::Newest, DELIVERIES)?;
     Ok(Loaded::Reviews(fields, deliveries))
+}
+
+/// The newest runs, how far those under way are, and the newest plans.
+fn runs(reader: &Reader) -> Result<Loaded, ReadError> {
+    let runs = reader.runs(None, ROWS)?;
+    let mut sides = Vec::new();
+    for run in runs.iter().filter(|run| run.ended.is_none()) {
+        sides.extend(reader.sides(run.id)?);
+    }
+    Ok(Loaded::Runs(runs, sides, reader.plans(None, PLANS)?))
 }
 
 /// A record's story, with what of it is or was for review.

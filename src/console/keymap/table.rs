@@ -26,6 +26,7 @@ const WITH_RUNBOOK: &[Context] = &[
     C::Delivery,
     C::Reconcile,
     C::Differences,
+    C::Plan,
 ];
 const WITH_PATH: &[Context] = &[C::Overview, C::Deliveries, C::Dead, C::Delivery, C::Runbook];
 
@@ -209,6 +210,55 @@ pub const TABLE: &[Binding] = &[
         Command::Escalate,
         "escalate",
         "Escalate: post an incident summary to the path's channel",
+    ),
+    bind(
+        &[C::Plan],
+        &["a"],
+        Command::Approve,
+        "approve",
+        "Have the writes of the plan made, as far as they are still right",
+    ),
+    bind(
+        &[C::Plan],
+        &["x"],
+        Command::Decline,
+        "decline",
+        "Turn the plan down; the next run may propose the same again",
+    ),
+    bind(
+        &[C::Plan],
+        &["u"],
+        Command::UndoPlan,
+        "undo",
+        "Take back what the plan wrote, where it is still as the plan left it",
+    ),
+    bind(
+        &[C::Reconcile, C::Differences],
+        &["p"],
+        Command::OpenPlan,
+        "plan",
+        "Look at what the last run would write",
+    ),
+    bind(
+        &[C::Differences],
+        &["f"],
+        Command::Narrow,
+        "only",
+        "Show only the differences of the next kind and field, then all again",
+    ),
+    bind(
+        &[C::Differences],
+        &["t"],
+        Command::Tolerate,
+        "accept",
+        "Accept the record's differences, with a reason, until a value changes",
+    ),
+    bind(
+        &[C::Reconcile],
+        &["c"],
+        Command::CancelRun,
+        "cancel",
+        "Cancel the run of the selected job that is under way",
     ),
     bind(
         &[C::Reconcile],

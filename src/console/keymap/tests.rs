@@ -10,6 +10,7 @@ const ALL: &[Context] = &[
     C::Log,
     C::Reconcile,
     C::Differences,
+    C::Plan,
     C::Replays,
     C::Held,
     C::HeldEvents,

@@ -3,7 +3,7 @@
 use super::super::keymap::{Command, Context};
 use super::super::model::{Dialog, Model, Overlay, Place, Stage};
 use super::super::views;
-use super::{acts, held, moves};
+use super::{acts, held, moves, recon};
 use crate::control::action::Action;
 use crate::store::view::BatchState;
 
@@ -77,6 +77,12 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::TakeOurs | Command::TakeTheirs | Command::TakeAnother => {
             model.review.open_here().is_some()
         }
+        Command::CancelRun => recon::under_way(model).is_some(),
+        Command::OpenPlan => recon::plan_here(model).is_some(),
+        Command::Approve | Command::Decline => model.recon.waiting().is_some(),
+        Command::UndoPlan => model.recon.written().is_some(),
+        Command::Tolerate => model.difference_here().is_some(),
+        Command::Narrow => model.kindreds().len() > 1,
         Command::Story if model.place == Place::Review => model.review.pick.id.is_some(),
         Command::Story if model.place == Place::HeldEvent => {
             (model.held.one.data.iter()).any(|data| !data.about.is_empty())

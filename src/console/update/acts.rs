@@ -7,7 +7,7 @@ use tui_input::Input as Line;
 
 use super::super::keymap::Command;
 use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
-use super::{Effect, Exit, READABLE, Timer, able, go, held, loads, moves, systems, toast};
+use super::{Effect, Exit, READABLE, Timer, able, go, held, loads, moves, recon, systems, toast};
 use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done, Preview};
 use crate::ids::DeliveryId;
 use crate::queue::filter::Filter;
@@ -118,6 +118,11 @@ pub(super) fn begin(model: &mut Model, command: Command, effects: &mut Vec<Effec
             let action = Action::DiscardHeld { scope, reason };
             (format!("Discard {words}"), action, "reason")
         }),
+        Command::CancelRun
+        | Command::Approve
+        | Command::Decline
+        | Command::UndoPlan
+        | Command::Tolerate => recon::begin(model, command),
         Command::Probe => systems::probe(model),
         Command::EnableHook => enable_hook(model),
         Command::Adopt => adopt_here(model),
@@ -290,7 +295,10 @@ pub(super) fn open(
         hasty: false,
     };
     // What is given up for ever is given a reason first.
-    let writes = matches!(dialog.action, Action::DiscardHeld { .. });
+    let writes = matches!(
+        dialog.action,
+        Action::DiscardHeld { .. } | Action::Tolerate { .. }
+    );
     model.overlay = Some(Overlay::Dialog(Box::new(dialog)));
     if writes {
         write(model);
@@ -326,7 +334,9 @@ pub(super) fn unwritten(model: &mut Model, effects: &mut Vec<Effect>) {
         let before = match &dialog.action {
             Action::Cancel { reason, .. }
             | Action::Pause { reason, .. }
-            | Action::DiscardHeld { reason, .. } => reason.clone(),
+            | Action::DiscardHeld { reason, .. }
+            | Action::DeclinePlan { reason, .. }
+            | Action::Tolerate { reason, .. } => reason.clone(),
             Action::Escalate { note, .. } => note.clone(),
             _ => String::new(),
         };
@@ -342,7 +352,9 @@ pub(super) fn written(model: &mut Model, effects: &mut Vec<Effect>) {
         match &mut dialog.action {
             Action::Cancel { reason, .. }
             | Action::Pause { reason, .. }
-            | Action::DiscardHeld { reason, .. } => *reason = text,
+            | Action::DiscardHeld { reason, .. }
+            | Action::DeclinePlan { reason, .. }
+            | Action::Tolerate { reason, .. } => *reason = text,
             Action::Escalate { note, .. } => *note = text,
             _ => {}
         }

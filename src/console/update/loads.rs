@@ -23,7 +23,8 @@ fn slots(model: &Model) -> Vec<Slot> {
         Place::Delivery => &[Slot::Delivery, Slot::Lineage],
         Place::Log => &[Slot::Log],
         Place::Reconcile => &[Slot::Runs],
-        Place::Differences => &[Slot::Differences],
+        Place::Differences => &[Slot::Differences, Slot::Runs],
+        Place::Plan => &[Slot::Plan],
         Place::Replays => &[Slot::Batches],
         Place::Review => &[Slot::Reviews],
         Place::Ownership => &[Slot::Left],
@@ -76,6 +77,7 @@ fn query(model: &Model, slot: Slot) -> Option<Query> {
         Slot::Log => Query::Log(model.log_before),
         Slot::Runs => Query::Runs,
         Slot::Differences => Query::Differences(model.run?),
+        Slot::Plan => Query::Plan(model.recon.plan?),
         Slot::Batches => Query::Batches,
         Slot::Left => Query::Left,
         Slot::Reviews => Query::Reviews,
@@ -209,8 +211,15 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             }
         }
         Loaded::Log(rows) => model.log = rows,
-        Loaded::Runs(rows) => {
+        Loaded::Plan(id, data) => {
+            if model.recon.plan == Some(id) {
+                model.recon.data = data;
+            }
+        }
+        Loaded::Runs(rows, sides, plans) => {
             model.runs = rows;
+            model.recon.sides = sides;
+            model.recon.plans = plans;
             tell_run(model, effects);
         }
         Loaded::Differences(run, rows) => {

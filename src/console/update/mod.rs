@@ -7,6 +7,7 @@ mod held;
 mod loads;
 mod moves;
 mod prompts;
+mod recon;
 mod records;
 mod review;
 mod systems;
@@ -22,7 +23,7 @@ use super::views;
 use crate::config::model::Config;
 use crate::control::action::{Action, Done, Preview};
 use crate::http::oauth::health::Health;
-use crate::ids::{DeliveryId, EventId, HeldGroupId, RunId};
+use crate::ids::{DeliveryId, EventId, HeldGroupId, PlanId, RunId};
 use crate::queue::filter::Filter;
 use crate::record::ledger::About as RecordId;
 use crate::record::ownership;
@@ -30,7 +31,8 @@ use crate::runbook::Runbook;
 use crate::store::Cursor;
 use crate::store::view::{
     BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldDetail, HeldGroup,
-    HeldRow, LogRow, NoteRow, Overview, RecordRow, ReviewRow, RunRow, Story, Trace,
+    HeldRow, LogRow, NoteRow, Overview, PlanRow, PlanWrite, RecordRow, ReviewRow, RunRow, SideRow,
+    Story, Trace,
 };
 use crate::time::Timestamp;
 use crate::visible::Visible;
@@ -127,8 +129,10 @@ pub enum Loaded {
     Delivery(DeliveryId, Option<Box<DeliveryDetail>>),
     /// [`Slot::Log`]
     Log(Vec<LogRow>),
-    /// [`Slot::Runs`]
-    Runs(Vec<RunRow>),
+    /// [`Slot::Runs`], how far those under way are, and the newest plans.
+    Runs(Vec<RunRow>, Vec<SideRow>, Vec<PlanRow>),
+    /// [`Slot::Plan`], of which number.
+    Plan(PlanId, Option<Box<(PlanRow, Vec<PlanWrite>)>>),
     /// [`Slot::Differences`]
     Differences(RunId, Vec<DifferenceRow>),
     /// [`Slot::Batches`]
@@ -177,6 +181,8 @@ pub enum Query {
     Runs,
     /// A run's differences.
     Differences(RunId),
+    /// A plan with its writes.
+    Plan(PlanId),
     /// The newest replays.
     Batches,
     /// What was left out.
@@ -302,6 +308,7 @@ pub fn screen_contexts(place: Place) -> Vec<Context> {
         Place::Review => Context::Review,
         Place::Ownership => Context::Ownership,
         Place::Differences => Context::Differences,
+        Place::Plan => Context::Plan,
         Place::Runbook => Context::Runbook,
     };
     vec![own, Context::List, Context::Global]
@@ -429,6 +436,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::EditHeld => held::ask(model),
         Command::TakeOurs | Command::TakeTheirs => review::decide(model, command, effects),
         Command::TakeAnother => review::ask(model),
+        Command::OpenPlan => recon::open_plan(model, effects),
+        Command::Narrow => recon::narrow(model),
         Command::Story => records::story_here(model, effects),
         Command::FindRecord => records::ask(model),
         Command::Unmask => model.record.unmasked = !model.record.unmasked,
@@ -490,6 +499,11 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | Command::GoLive
         | Command::Release
         | Command::Discard
+        | Command::CancelRun
+        | Command::Approve
+        | Command::Decline
+        | Command::UndoPlan
+        | Command::Tolerate
         | Command::Probe
         | Command::EnableHook
         | Command::Adopt

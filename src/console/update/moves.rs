@@ -37,8 +37,10 @@ pub(super) fn settle(model: &mut Model) {
     model.own.pick.settle(&owned, height);
     let reviews = model.review.ids();
     model.review.pick.settle(&reviews, height);
-    let differences: Vec<_> = (0..model.differences.len()).collect();
+    let differences = model.shown_differences();
     model.difference.settle(&differences, height);
+    let writes = model.recon.ids();
+    model.recon.write.settle(&writes, height);
     let systems = system_ids(model);
     model.system.settle(&systems, height);
     if model.place == Place::Record {
@@ -190,8 +192,12 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
             model.held.one.line = target(command, model.held.one.line, count, height);
         }
         Place::Differences => {
-            let ids: Vec<_> = (0..model.differences.len()).collect();
+            let ids = model.shown_differences();
             shift(&mut model.difference, &ids, command, height);
+        }
+        Place::Plan => {
+            let ids = model.recon.ids();
+            shift(&mut model.recon.write, &ids, command, height);
         }
         Place::Systems => {
             let ids = system_ids(model);
@@ -385,6 +391,7 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
                     model.run = Some(run);
                     model.differences.clear();
                     model.difference = Selection::default();
+                    model.recon.only = None;
                     model.known.remove(&Slot::Differences);
                 }
                 go(model, Place::Differences, effects);
@@ -400,8 +407,7 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Place::Differences => {
-            let key = model.differences.get(model.difference.index);
-            if let Some(key) = key.map(|row| row.key.clone()) {
+            if let Some(key) = model.difference_here().map(|row| row.key.clone()) {
                 let filter = Filter {
                     subject: Some(key),
                     ..Filter::default()
@@ -430,7 +436,7 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
                 show_delivery(model, id, effects);
             }
         }
-        Place::Delivery | Place::Runbook => {}
+        Place::Delivery | Place::Plan | Place::Runbook => {}
     }
 }
 
@@ -461,7 +467,7 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Log => model.log_here().is_some_and(|row| row.delivery.is_some()),
         Place::Reconcile => run_here(model).is_some(),
         Place::Replays => model.batch_here().is_some(),
-        Place::Differences => model.differences.get(model.difference.index).is_some(),
+        Place::Differences => model.difference_here().is_some(),
         Place::Record if model.record.about.is_none() => model.record.pick.id.is_some(),
         Place::Record => records::fold_here(model).is_some(),
         Place::Systems => !paths_to_here(model).is_empty(),
@@ -469,7 +475,7 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::HeldEvents => model.held.row_here().is_some(),
         Place::Review => review_delivery(model).is_some(),
         Place::Ownership => model.own.pick.id.is_some(),
-        Place::Delivery | Place::HeldEvent | Place::Runbook => false,
+        Place::Delivery | Place::HeldEvent | Place::Plan | Place::Runbook => false,
     }
 }
 

@@ -898,3 +898,84 @@ fn a_conflict_is_decided_by_one_key_and_a_yes() {
     talk(&mut model, "ga");
     assert!(model.overlay.is_none() && model.toast.is_some());
 }
+
+#[test]
+fn a_plan_is_approved_as_it_was_looked_at_declined_with_a_reason_and_taken_back() {
+    let (plan, writes) = fixture::recon::plan();
+    let confirm = |typed: &str| {
+        let mut model = model(SIZE);
+        talk(&mut model, "6p");
+        assert_eq!(model.place, Place::Plan);
+        let timer = arm_timer(&talk(&mut model, typed));
+        update(&mut model, Input::Timer(timer));
+        let effects = talk(&mut model, "y");
+        submissions(&effects)
+            .into_iter()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let digest = crate::store::plan_digest(&plan, &writes);
+    assert_eq!(
+        confirm("a"),
+        [Action::ApprovePlan {
+            plan: plan.id,
+            digest
+        }]
+    );
+    let reason = String::new();
+    assert_eq!(
+        confirm("x"),
+        [Action::DeclinePlan {
+            plan: plan.id,
+            reason
+        }]
+    );
+    // What was not carried out cannot be taken back; what was cannot be approved again.
+    let mut model = model(SIZE);
+    talk(&mut model, "6pu");
+    assert!(model.overlay.is_none() && model.toast.is_some());
+    let done = Loaded::Plan(plan.id, Some(Box::new(fixture::recon::carried_out())));
+    answer(&mut model, Slot::Plan, done);
+    model.toast = None;
+    talk(&mut model, "a");
+    assert!(model.overlay.is_none() && model.toast.is_some());
+    let timer = arm_timer(&talk(&mut model, "u"));
+    update(&mut model, Input::Timer(timer));
+    let effects = talk(&mut model, "y");
+    assert_eq!(submissions(&effects), [&Action::UndoPlan { plan: plan.id }]);
+    // A run under way is cancelled; one that has ended is not.
+    let mut model = fixture::model(SIZE);
+    talk(&mut model, "6c");
+    assert!(model.overlay.is_none());
+    let mut runs = fixture::recon::runs();
+    runs[0].ended = None;
+    let under_way = Loaded::Runs(runs, fixture::recon::sides(), Vec::new());
+    answer(&mut model, Slot::Runs, under_way);
+    talk(&mut model, "c");
+    assert!(model.overlay.is_some());
+}
+
+#[test]
+fn differences_are_narrowed_kind_by_kind_and_one_is_accepted_with_a_reason() {
+    let mut model = model(SIZE);
+    talk(&mut model, "6\n");
+    assert_eq!(model.place, Place::Differences);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(model.shown_differences());
+        talk(&mut model, "f");
+    }
+    assert_eq!(seen, [vec![0, 1, 2, 3], vec![0, 2], vec![1], vec![3]]);
+    assert_eq!(model.shown_differences().len(), 4);
+    talk(&mut model, "fj");
+    assert_eq!(model.difference_here().unwrap().key, "1050");
+    let timer = arm_timer(&talk(&mut model, "tthe books say so\n"));
+    update(&mut model, Input::Timer(timer));
+    let effects = talk(&mut model, "y");
+    let done = submissions(&effects);
+    let [Action::Tolerate { job, key, reason }] = &done[..] else {
+        panic!("{done:?}");
+    };
+    let found = (job.as_str(), key.expose(), reason.as_str());
+    assert_eq!(found, ("orders", "1050", "the books say so"));
+}

@@ -3,6 +3,8 @@
 mod dead;
 mod deliveries;
 pub mod delivery;
+mod differences;
+mod drift;
 pub mod held;
 mod lineage;
 mod lines;
@@ -10,6 +12,7 @@ mod log;
 pub mod overlay;
 mod overview;
 pub mod ownership;
+mod plan;
 mod reconcile;
 pub mod record;
 mod replays;
@@ -88,7 +91,8 @@ pub fn list_height(model: &Model) -> usize {
         | Place::Record
         | Place::Runbook => 1,
         Place::Systems => systems::above(body),
-        Place::Differences => 3,
+        Place::Differences => differences::above(model),
+        Place::Plan => plan::above(model),
         Place::Reconcile => reconcile::above(model),
     };
     body.saturating_sub(above)
@@ -141,7 +145,8 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::Delivery => delivery::draw(model, pen, area),
         Place::Log => log::draw(model, pen, area),
         Place::Reconcile => reconcile::draw(model, pen, area),
-        Place::Differences => reconcile::draw_differences(model, pen, area),
+        Place::Differences => differences::draw(model, pen, area),
+        Place::Plan => plan::draw(model, pen, area),
         Place::Replays => replays::draw(model, pen, area),
         Place::Held => held::draw(model, pen, area),
         Place::HeldEvents => held::draw_events(model, pen, area),

@@ -1,17 +1,17 @@
-//! Screen 6: reconciliation jobs and their drift; and the differences of a run.
+//! Screen 6: reconciliation jobs, their drift against their limits, what is under way and what waits for somebody.
 
 use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use super::super::model::{Model, Slot};
+use super::super::model::Model;
 use super::super::spark;
 use super::super::theme::Role;
 use super::super::widgets::table::{self, Column, Row, fixed, flex, number};
 use super::super::widgets::{self, Pen};
 use super::replays::progress;
-use crate::config::model::Job;
-use crate::store::view::{DifferenceKind, RunRow, Severity};
+use crate::config::model::{Job, Timing};
+use crate::store::view::{PlanState, RunRow, Severity, SideRow};
 use crate::time::short;
 use crate::watch;
 
@@ -30,10 +30,16 @@ const BAR: usize = 7;
 const RUNS: usize = 8;
 
 /// Lines below the table that describe the selected job.
-const DETAIL: usize = 8;
+const DETAIL: usize = 10;
+/// Lines of the chart below them, where there is room.
+const CHART: usize = 8;
 
 fn detail_rows(height: usize) -> usize {
-    if height >= 14 { DETAIL } else { 0 }
+    match height {
+        0..16 => 0,
+        16..36 => DETAIL,
+        _ => DETAIL + CHART + 2,
+    }
 }
 
 /// Lines of the body that are not rows of the table.
@@ -176,6 +182,21 @@ fn compared(run: &RunRow) -> String {
     )
 }
 
+/// When the job runs next, in words; nothing where it runs now or has not yet.
+fn next(model: &Model, job: &Job, run: Option<&RunRow>) -> String {
+    let zone = model.config.site.timezone;
+    let Some(run) = run.filter(|run| run.ended.is_some()) else {
+        return String::new();
+    };
+    let at = match &job.timing {
+        Timing::Every(every) => Some(run.started + *every),
+        Timing::Cron(cron) => cron.next(model.now, zone),
+    };
+    at.map_or_else(String::new, |at| {
+        format!(" (next {})", watch::when(at, model.now, zone))
+    })
+}
+
 /// What is missing where, by the systems' names.
 fn missing(job: &Job, run: &RunRow) -> String {
     let sides = [(1, run.only_first), (0, run.only_second)];
@@ -212,10 +233,11 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
             (format!(" {} ", job.name), Role::Title),
             (
                 format!(
-                    "{} against {}, {}, grace {}, owner {}",
+                    "{} against {}, {}{}, grace {}, owner {}",
                     job.called()[1],
                     job.called()[0],
                     job.timing,
+                    next(model, job, run),
                     short(
                         job.records()
                             .map_or(Duration::ZERO, |records| records.grace)
@@ -230,7 +252,11 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
                 " limits: {}",
                 (job.records()).map_or_else(String::new, |records| {
                     let limits = &records.thresholds;
-                    format!("warn {}, critical {}", limits.warn, limits.critical)
+                    let repair = records.repair.word();
+                    format!(
+                        "warn {}, critical {}; repair {repair}",
+                        limits.warn, limits.critical
+                    )
                 })
             ),
             Role::Dim,
@@ -277,6 +303,39 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
                 ),
                 Role::Text,
             )]);
+            if run.ended.is_none() {
+                let sides: Vec<SideRow> = (model.recon.sides.iter())
+                    .filter(|side| side.run == run.id)
+                    .cloned()
+                    .collect();
+                let words = watch::progress(run, &sides, model.now);
+                lines.push(vec![(format!(" under way: {words}"), Role::Busy)]);
+            }
+            let mut words: Vec<String> = (run.money.iter())
+                .map(|(code, amount)| format!("{amount} {code} apart"))
+                .collect();
+            if run.in_flight > 0 {
+                words.push(format!("{} in flight", run.in_flight));
+            }
+            if run.vanished > 0 {
+                words.push(format!("{} gone at the second look", run.vanished));
+            }
+            words.extend(run.note.clone());
+            if !words.is_empty() {
+                lines.push(vec![(format!(" {}", words.join("; ")), Role::Dim)]);
+            }
+            if let Some(plan) = model.recon.plan_of(&job.name) {
+                let (words, role) = super::plan::standing(model, plan);
+                let key = if plan.state == PlanState::Proposed {
+                    " (p)"
+                } else {
+                    ""
+                };
+                lines.push(vec![
+                    (format!(" plan {}: ", plan.id), Role::Title),
+                    (format!("{words}{key}"), role),
+                ]);
+            }
             if !run.complete && run.ended.is_some() {
                 lines.push(vec![(
                     " a listing was not whole: nothing is called missing by it".to_owned(),
@@ -288,89 +347,20 @@ fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
             }
         }
     }
+    if usize::from(area.height) > DETAIL {
+        lines.resize(DETAIL + 1, Vec::new());
+        let runs: Vec<&RunRow> = runs_of(model, job)
+            .filter(|run| run.ended.is_some())
+            .collect();
+        let size = (usize::from(area.width.saturating_sub(2)), CHART);
+        lines.extend(super::drift::chart(
+            &runs,
+            job.shares(),
+            size,
+            model.theme.ascii,
+        ));
+    }
     for (offset, pieces) in lines.iter().enumerate().take(area.height.into()) {
         pen.pieces(area.x, area.y + offset as u16, area.width, pieces);
     }
-}
-
-const DIFFERENCES: &[Column] = &[
-    flex("key", 10, 20, 99),
-    flex("what", 12, 22, 95),
-    flex("field", 8, 14, 80),
-    flex("first", 10, 80, 90),
-    flex("second", 10, 80, 91),
-];
-
-/// Draws the differences of the run.
-pub(super) fn draw_differences(model: &Model, pen: &mut Pen<'_>, area: Rect) {
-    let run = model.runs.iter().find(|run| Some(run.id) == model.run);
-    let job = run.and_then(|run| {
-        model
-            .config
-            .reconcile
-            .iter()
-            .find(|job| job.name == run.job)
-    });
-    let sides = job.map_or(["first", "second"].map(str::to_owned), |job| {
-        job.called().map(str::to_owned)
-    });
-    if let Some(run) = run {
-        let zone = model.config.site.timezone;
-        let heading = format!(
-            "{} of {}: {} shown",
-            run.job,
-            watch::when(run.started, model.now, zone),
-            model.differences.len()
-        );
-        pen.text(area.x + 1, area.y, area.width, &heading, Role::Title);
-        let sides = format!("first is {}, second is {}", sides[0], sides[1]);
-        if area.height > 1 {
-            pen.text(area.x + 1, area.y + 1, area.width, &sides, Role::Dim);
-        }
-    }
-    let area = Rect::new(
-        area.x,
-        area.y + area.height.min(2),
-        area.width,
-        area.height.saturating_sub(2),
-    );
-    let height = usize::from(area.height.saturating_sub(1));
-    let none = model.theme.glyph("–", "-");
-    let value = |text: &Option<String>| match text {
-        Some(text) => (text.clone(), Role::Text),
-        None => (none.to_owned(), Role::Dim),
-    };
-    let rows: Vec<Row> = super::window(&model.differences, model.difference.top, height)
-        .map(|(index, row)| {
-            let (word, role) = match row.kind {
-                DifferenceKind::OnlyFirst => (format!("missing in {}", sides[1]), Role::Bad),
-                DifferenceKind::OnlySecond => (format!("missing in {}", sides[0]), Role::Bad),
-                DifferenceKind::Field => ("differs".to_owned(), Role::Warn),
-                DifferenceKind::Duplicate => ("more than once".to_owned(), Role::Warn),
-                other => (other.word().to_owned(), Role::Warn),
-            };
-            Row {
-                cells: vec![
-                    (row.key.clone(), Role::Title),
-                    (word, role),
-                    (row.field.clone().unwrap_or_default(), Role::Text),
-                    value(&row.first),
-                    value(&row.second),
-                ],
-                selected: index == model.difference.index,
-                marked: false,
-            }
-        })
-        .collect();
-    table::draw(pen, area, DIFFERENCES, &rows);
-    let inner = Rect::new(
-        area.x,
-        area.y + area.height.min(1),
-        area.width,
-        area.height.saturating_sub(1),
-    );
-    if rows.is_empty() {
-        super::empty(model, pen, inner, Slot::Differences, "no differences");
-    }
-    pen.scrollbar(inner, model.difference.top, model.differences.len());
 }

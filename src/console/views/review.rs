@@ -150,7 +150,7 @@ fn in_common(a: &str, b: &str) -> (usize, usize) {
 }
 
 /// A value with what differs from the other one standing out.
-fn marked(model: &Model, text: &str, other: &str) -> Vec<(String, Role)> {
+pub(super) fn marked(model: &Model, text: &str, other: &str) -> Vec<(String, Role)> {
     let (head, tail) = in_common(text, other);
     let count = text.chars().count();
     let part = |from: usize, to: usize| -> String {

@@ -192,21 +192,23 @@ fn differs(base: Option<&str>, first: &str, second: &str) -> DifferenceRow {
     }
 }
 
+/// (owner, writers, policy, base, the shop's, the CRM's, grade, the system that is written).
+type Case = (
+    &'static str,
+    &'static [&'static str],
+    Policy,
+    Option<&'static str>,
+    &'static str,
+    &'static str,
+    Grade,
+    Option<&'static str>,
+);
+
 #[test]
 fn the_rule_of_a_field_says_which_value_stands() {
     use Grade::{Repairable, Review, Told};
     use Policy::{Manual, Monotonic, Newest, Owner, OwnerUnlessBlank};
-    // (owner, writers, policy, base, shop's, crm's) -> (grade, the system that is written)
-    let table: &[(
-        &str,
-        &[&str],
-        Policy,
-        Option<&str>,
-        &str,
-        &str,
-        Grade,
-        Option<&str>,
-    )] = &[
+    let table: &[Case] = &[
         (
             "shop",
             &[],
