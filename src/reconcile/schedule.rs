@@ -571,6 +571,8 @@ async fn finish(store: &Store, report: Report) -> Result<RunRow, StoreError> {
     if let Some((plan, writes)) = report.plan {
         let log = proposal(&plan, writes.len());
         row.plan = Some(store.keep_plan(plan, writes, Some(log)).await?);
+    } else if row.complete {
+        store.replace_plan(row.job.clone()).await?;
     }
     Ok(row)
 }

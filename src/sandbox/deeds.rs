@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::crm::Crm;
-use super::goods::Customer;
+use super::goods::{Customer, Order};
 use super::outbox::Outbox;
+use super::payments::Payments;
 use super::random::Random;
 use super::script::Deed;
 use super::traffic::{edited, signed_up, webhook};
@@ -20,17 +21,23 @@ pub(super) const ORDER_UPDATED: &str = "order.updated";
 /// Sign-ups that an updated plugin sends before it is mended.
 const BROKEN: u64 = 3;
 
+/// Orders that get lost have numbers of their own, beyond all others.
+const FIRST_LOST: u64 = 90_000;
+
 /// Does deeds.
 #[derive(Debug)]
 pub(super) struct Deeds {
     pub(super) website: Arc<Website>,
     pub(super) crm: Arc<Crm>,
+    pub(super) payments: Arc<Payments>,
     pub(super) outbox: Outbox,
     pub(super) random: Random,
     /// How many sign-ups were broken so far.
     pub(super) broken: u64,
     /// How many contacts were edited so far.
     pub(super) edits: u64,
+    /// How many orders were lost so far.
+    pub(super) lost: u64,
 }
 
 impl Deeds {
@@ -52,7 +59,28 @@ impl Deeds {
             Deed::UpdatePlugin => self.update_plugin().await,
             Deed::EditContact => self.edit_contact().await,
             Deed::EditBoth => self.edit_both().await,
+            Deed::LoseOrder => self.lose_order(),
+            Deed::LateRefund => self.late_refund(),
             Deed::EditDeal | Deed::DeleteDeal | Deed::MendDeals => self.crm.befall(deed),
+        }
+    }
+
+    /// Somebody known orders a gift card and pays; nobody is told.
+    fn lose_order(&mut self) {
+        let Some((_, email)) = self.shared(2) else {
+            return;
+        };
+        let now = Clock::System.now();
+        self.lost += 1;
+        let order = Order::gift(FIRST_LOST + self.lost, &email, now);
+        self.payments.charge(order.number, order.total(), now);
+        self.website.take(order);
+    }
+
+    /// The newest order that was sent is paid back, and nobody is told.
+    fn late_refund(&self) {
+        if let Some(number) = self.website.newest("completed") {
+            self.payments.refund(number, Clock::System.now());
         }
     }
 

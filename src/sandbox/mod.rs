@@ -237,10 +237,12 @@ impl Sandbox {
         let mut deeds = Deeds {
             website: self.website.clone(),
             crm: self.crm.clone(),
+            payments: self.payments.clone(),
             outbox,
             random: Random::new(self.options.seed ^ 6),
             broken: 0,
             edits: 0,
+            lost: 0,
         };
         async move {
             let start = Instant::now();

@@ -106,10 +106,10 @@ impl Payments {
             .found("/metadata/order_id", &order.to_string())
             .first()?;
         let row = books.payments.get_mut(id)?;
-        if row.insert("refunded".to_owned(), true.into()).is_some() {
+        let amount = row.get("amount").cloned().unwrap_or_default();
+        if row.insert("refunded".to_owned(), amount.clone()).is_some() {
             return None;
         }
-        let amount = row.get("amount").cloned().unwrap_or_default();
         let charge = json!({
             "id": format!("ch_demo_{id}"),
             "object": "charge",
@@ -129,11 +129,12 @@ impl Payments {
         match (call.method.as_str(), &path[..]) {
             ("GET", ["v1", "payment_intents"]) => {
                 self.counts.note("list payments");
-                page(call, "pi_demo_", &books.payments, |_| true)
+                let expanded = call.param("expand[]") == Some("data.latest_charge");
+                page(call, "pi_demo_", &books.payments, expanded, |_| true)
             }
             ("GET", ["v1", "events"]) => {
                 self.counts.note("list events");
-                page(call, "evt_demo_", &books.events, |_| true)
+                page(call, "evt_demo_", &books.events, false, |_| true)
             }
             ("GET", ["v1", "customers"]) => {
                 let email = call.param("email");
@@ -142,7 +143,7 @@ impl Payments {
                 } else {
                     "list customers"
                 });
-                page(call, "cus_demo_", &books.customers, |row| {
+                page(call, "cus_demo_", &books.customers, false, |row| {
                     email
                         .is_none_or(|email| row.get("email").and_then(Value::as_str) == Some(email))
                 })
@@ -178,7 +179,13 @@ impl Payments {
                     self.counts.note(&format!("update {what}"));
                     row.extend(fields(call));
                 }
-                Reply::json(200, &shown(prefix, number, row))
+                let expanded = call.param("expand[]") == Some("latest_charge");
+                let shown = if expanded {
+                    with_charge(number, row)
+                } else {
+                    shown(prefix, number, row)
+                };
+                Reply::json(200, &shown)
             }
             ("GET", ["v1", "webhook_endpoints"]) => {
                 self.counts.note("list hooks");
@@ -283,7 +290,13 @@ fn fields(call: &Call) -> Row {
     row
 }
 
-fn page(call: &Call, prefix: &str, table: &Table, wanted: impl Fn(&Row) -> bool) -> Reply {
+fn page(
+    call: &Call,
+    prefix: &str,
+    table: &Table,
+    expanded: bool,
+    wanted: impl Fn(&Row) -> bool,
+) -> Reply {
     let limit = call.number("limit").unwrap_or(10);
     if !(1..=PAGE).contains(&limit) {
         return error(400, "invalid_request_error", "Invalid integer: limit");
@@ -302,7 +315,13 @@ fn page(call: &Call, prefix: &str, table: &Table, wanted: impl Fn(&Row) -> bool)
     let data: Vec<Value> = rows
         .by_ref()
         .take(limit)
-        .map(|(id, row)| shown(prefix, id, row))
+        .map(|(id, row)| {
+            if expanded {
+                with_charge(id, row)
+            } else {
+                shown(prefix, id, row)
+            }
+        })
         .collect();
     let more = rows.next().is_some();
     Reply::json(
@@ -315,6 +334,18 @@ fn shown(prefix: &str, id: u64, row: &Row) -> Value {
     let mut row = row.clone();
     row.insert("id".to_owned(), format!("{prefix}{id}").into());
     Value::Object(row)
+}
+
+/// A payment with its charge in it, as `expand[]` asks for.
+fn with_charge(id: u64, row: &Row) -> Value {
+    let mut payment = shown("pi_demo_", id, row);
+    payment["latest_charge"] = json!({
+        "id": format!("ch_demo_{id}"),
+        "object": "charge",
+        "amount": row.get("amount"),
+        "amount_refunded": row.get("refunded").cloned().unwrap_or_else(|| 0.into()),
+    });
+    payment
 }
 
 fn endpoint(hook: &Subscription) -> Value {

@@ -90,6 +90,10 @@ pub enum Deed {
     EditContact,
     /// Someone changes a telephone number in the CRM while the customer changes it on the website.
     EditBoth,
+    /// The website's webhook of an order that was just taken is lost.
+    LoseOrder,
+    /// The payment provider gives an order's money back, and the website does not hear of it.
+    LateRefund,
 }
 
 /// One step of the story.
@@ -379,6 +383,8 @@ mod tests {
             Deed::UpdatePlugin,
             Deed::EditContact,
             Deed::EditBoth,
+            Deed::LoseOrder,
+            Deed::LateRefund,
         ] {
             assert!(
                 script.steps.iter().any(|s| s.deed == Some(deed)),

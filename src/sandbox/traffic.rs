@@ -61,10 +61,13 @@ pub struct Traffic {
     random: Random,
     next_order: u64,
     next_customer: u64,
-    unpaid: VecDeque<(u64, u64)>,
+    /// Orders whose payment was taken and not told of yet: number and event.
+    untold: VecDeque<(u64, Value)>,
     unsent: VecDeque<u64>,
     paid: VecDeque<u64>,
     last_payment: Option<Message>,
+    /// What follows from what happened last.
+    next: VecDeque<Message>,
 }
 
 impl Traffic {
@@ -77,15 +80,19 @@ impl Traffic {
             random: Random::new(seed),
             next_order: FIRST_ORDER,
             next_customer: 1,
-            unpaid: VecDeque::new(),
+            untold: VecDeque::new(),
             unsent: VecDeque::new(),
             paid: VecDeque::new(),
             last_payment: None,
+            next: VecDeque::new(),
         }
     }
 
     /// The next thing that happens.
     pub fn next(&mut self, now: Timestamp) -> Message {
+        if let Some(message) = self.next.pop_front() {
+            return message;
+        }
         let happened = match self.random.below(100) {
             0..40 => None,
             40..60 => self.finish_order(now),
@@ -106,7 +113,8 @@ impl Traffic {
     fn take_order(&mut self, now: Timestamp) -> Message {
         let order = Order::new(self.next_order, &mut self.random, now);
         self.next_order += 1;
-        remember(&mut self.unpaid, (order.number, order.total()));
+        let payment = self.payments.charge(order.number, order.total(), now);
+        remember(&mut self.untold, (order.number, payment));
         remember(&mut self.unsent, order.number);
         let message = webhook("order.created", order.number, &order.json());
         if let Some(archived) = self.website.take(order) {
@@ -126,19 +134,32 @@ impl Traffic {
             "completed"
         };
         let order = self.website.set_status(number, status, now)?;
+        if status == "cancelled"
+            && let Some(told) = self.give_back(number, now)
+        {
+            self.next.push_back(told);
+        }
         Some(webhook("order.updated", number, &order.json()))
     }
 
     fn pay_order(&mut self, now: Timestamp) -> Option<Message> {
-        let (number, total) = self.unpaid.pop_front()?;
+        let (number, event) = self.untold.pop_front()?;
         remember(&mut self.paid, number);
-        let event = self.payments.charge(number, total, now);
         Some(self.payment(&event, now))
     }
 
     fn refund_order(&mut self, now: Timestamp) -> Option<Message> {
         let place = self.random.below(self.paid.len());
         let number = self.paid.remove(place)?;
+        let told = self.give_back(number, now)?;
+        let order = self.website.set_status(number, "refunded", now)?;
+        self.unsent.retain(|unsent| *unsent != number);
+        self.next.push_back(told);
+        Some(webhook("order.updated", number, &order.json()))
+    }
+
+    /// Gives the money of an order back; returns what the payment provider tells of it.
+    fn give_back(&mut self, number: u64, now: Timestamp) -> Option<Message> {
         let event = self.payments.refund(number, now)?;
         Some(self.payment(&event, now))
     }

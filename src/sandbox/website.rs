@@ -97,6 +97,13 @@ impl Website {
         Some(with_id(id, row))
     }
 
+    /// The newest order with that status.
+    pub fn newest(&self, status: &str) -> Option<u64> {
+        let orders = self.orders();
+        let mut newest = orders.values().rev().filter(|order| order.status == status);
+        newest.next().map(|order| order.number)
+    }
+
     /// An order as the API answers it.
     pub fn order(&self, number: u64) -> Option<Value> {
         self.orders().get(&number).map(Order::json)

@@ -53,6 +53,16 @@ pub fn tolerance(job: &str, row: &DifferenceRow) -> [u8; 16] {
     out
 }
 
+/// A newer run says more than a plan that still waits for somebody.
+pub(super) fn replace(work: &Work<'_>, job: &str) -> rusqlite::Result<()> {
+    work.connection
+        .prepare_cached(
+            "UPDATE plan SET state = 'replaced', ended = ?2 WHERE job = ?1 AND state = 'proposed'",
+        )?
+        .execute(params![job, work.now.0])?;
+    Ok(())
+}
+
 /// Keeps a plan; a proposed one of its job is replaced by it.
 pub(super) fn keep(
     work: &mut Work<'_>,
@@ -60,11 +70,7 @@ pub(super) fn keep(
     writes: &[PlanWrite],
     log: Option<&LogEntry>,
 ) -> Result<PlanId, Fault> {
-    work.connection
-        .prepare_cached(
-            "UPDATE plan SET state = 'replaced', ended = ?2 WHERE job = ?1 AND state = 'proposed'",
-        )?
-        .execute(params![plan.job, work.now.0])?;
+    replace(work, &plan.job)?;
     let ended = !matches!(plan.state, PlanState::Proposed | PlanState::Applying);
     let decided = plan.decided.as_ref();
     work.connection

@@ -26,6 +26,11 @@ impl Store {
             .await
     }
 
+    /// A newer run of this job found nothing to write: what was proposed before is replaced by that.
+    pub async fn replace_plan(&self, job: String) -> Result<(), StoreError> {
+        self.call(move |work| Ok(plans::replace(work, &job)?)).await
+    }
+
     /// Approves a proposed plan, if it is what `digest` ([`crate::store::plan_digest`]) stands for.
     ///
     /// # Errors
