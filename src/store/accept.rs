@@ -234,7 +234,7 @@ fn accept_one(
             .execute(params![id.0, group, prepared.faults])?;
     }
     work.total(Total::Events, 1);
-    for record in records {
+    for (record, (kind, _)) in records.into_iter().zip(&prepared.about) {
         work.connection
             .prepare_cached("INSERT OR IGNORE INTO event_record(event, record) VALUES (?1, ?2)")?
             .execute([id.0, record])?;
@@ -249,6 +249,7 @@ fn accept_one(
             text,
         };
         story::tell(work, record, &line)?;
+        super::needs::appear(work, record, kind, &event.source)?;
     }
     let told = !prepared.about.is_empty();
     for (ordinal, route) in routes.iter().enumerate() {

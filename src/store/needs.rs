@@ -1,5 +1,5 @@
 //! Deliveries that wait for another record's id: parked in `Waiting` with a row that says what for, let go in the very
-//! commit that learns the id, held for review when their time is up.
+//! commit that learns the id, or that takes an event of the system about the record, held for review when their time is up.
 //!
 //! A delivery that waits here keeps its place in the order of its key: it is not made ready because an elder closed, only
 //! because what it needs is there (`order::promote` asks).
@@ -19,15 +19,22 @@ use crate::queue::model::{Need, State};
 /// Deliveries moved by one call, so that it never holds the writer for long.
 const MOST: i64 = 500;
 
-/// Whether the id was learnt since the attempt looked, which began at `since`: then there is nothing to wait for.
-/// An id that was known before does not count: the attempt saw it, and found that it does not help.
+/// Whether the id was learnt, or the system told of the record, since the attempt looked, which began at `since`: then
+/// there is nothing to wait for. What was known before does not count: the attempt saw it, and found that it does not help.
 pub(super) fn is_met(work: &Work<'_>, need: &Need, since: i64) -> rusqlite::Result<bool> {
     let Some(record) = find(work.connection, &need.kind, &key_text(&need.key))? else {
         return Ok(false);
     };
-    work.connection
-        .prepare_cached("SELECT 1 FROM holding WHERE record = ?1 AND system = ?2 AND id IS NOT NULL AND id_at >= ?3")?
-        .exists(params![record, need.system, since])
+    for sql in [
+        "SELECT 1 FROM holding WHERE record = ?1 AND system = ?2 AND id IS NOT NULL AND id_at >= ?3",
+        "SELECT 1 FROM event_record r JOIN event e ON e.id = r.event WHERE r.record = ?1 AND e.source = ?2 AND e.at >= ?3",
+    ] {
+        let mut found = work.connection.prepare_cached(sql)?;
+        if found.exists(params![record, need.system, since])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Writes down what a delivery waits for.
@@ -65,6 +72,30 @@ pub(super) fn meet(
     kind: &str,
     system: &str,
 ) -> rusqlite::Result<()> {
+    // Without the key, which may be an address: what it waits for was told, masked where it has to be.
+    let text = format!("the {kind} is known in {system}: goes on");
+    let_go(work, record, kind, system, &text)
+}
+
+/// A system itself speaks of a record: what waited for it there, under any of its keys, looks again, and waits on if it is
+/// still not there.
+pub(super) fn appear(
+    work: &mut Work<'_>,
+    record: i64,
+    kind: &str,
+    system: &str,
+) -> rusqlite::Result<()> {
+    let text = format!("{system} tells of the {kind}: looks again");
+    let_go(work, record, kind, system, &text)
+}
+
+fn let_go(
+    work: &mut Work<'_>,
+    record: i64,
+    kind: &str,
+    system: &str,
+    text: &str,
+) -> rusqlite::Result<()> {
     let waiting: Vec<i64> = work
         .connection
         .prepare_cached(
@@ -73,10 +104,8 @@ pub(super) fn meet(
         )?
         .query_map(params![record, kind, system], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    // Without the key, which may be an address: what it waits for was told, masked where it has to be.
-    let text = format!("the {kind} is known in {system}: goes on");
     for id in waiting {
-        go_on(work, DeliveryId(id), &text)?;
+        go_on(work, DeliveryId(id), text)?;
     }
     Ok(())
 }

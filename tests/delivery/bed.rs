@@ -19,6 +19,7 @@ use midwatch::event::{Event, Origin};
 use midwatch::http::Outbound;
 use midwatch::ids::DeliveryId;
 use midwatch::queue::dispatch::{self, DispatchHandle};
+use midwatch::queue::mapped::about;
 use midwatch::queue::model::State;
 use midwatch::queue::route::{Routing, route};
 use midwatch::store::view::{DeliveryDetail, Overview};
@@ -375,6 +376,40 @@ impl Bed {
             hold_on_conflict: false,
             digest: [0; 16],
             about: Vec::new(),
+        };
+        let mut receipts = self.store.accept(vec![incoming]).await.expect("accepted");
+        receipts.remove(0)
+    }
+
+    /// Accepts one event of a source as the front door does, with the records that it speaks of.
+    pub async fn accept_from(&self, source: &str, kind: &str, data: &str) -> Receipt {
+        let n = self.next.fetch_add(1, Ordering::SeqCst);
+        let event = Event {
+            source: source.to_owned(),
+            id: format!("{source}-{n}"),
+            kind: kind.to_owned(),
+            subject: None,
+            time: None,
+            content_type: Some("application/json".to_owned()),
+            idempotency_key: None,
+            schema_version: None,
+            extensions: Vec::new(),
+            data: data.to_owned().into(),
+            origin: Origin::Http,
+        };
+        let runtime = Arc::clone(&self.live.borrow());
+        let Routing::Routes(routes) = route(&runtime, &self.engine, &event) else {
+            panic!("held at the door");
+        };
+        let incoming = Incoming {
+            about: about(&runtime.config.systems[source], &event, &self.engine),
+            event,
+            routes,
+            hold: None,
+            faults: Vec::new(),
+            group: None,
+            hold_on_conflict: false,
+            digest: [0; 16],
         };
         let mut receipts = self.store.accept(vec![incoming]).await.expect("accepted");
         receipts.remove(0)

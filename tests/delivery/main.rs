@@ -8,6 +8,7 @@ mod doubt;
 mod lineage;
 mod owned;
 mod repaired;
+mod unmatched;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};

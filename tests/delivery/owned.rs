@@ -277,7 +277,7 @@ async fn while_the_owner_is_down_another_writers_word_waits_is_held_or_refused()
 }
 
 /// Replays one delivery, as its action does.
-async fn replay(bed: &Bed, id: DeliveryId, forced: bool) {
+pub async fn replay(bed: &Bed, id: DeliveryId, forced: bool) {
     let filter = Filter {
         ids: vec![id],
         ..Filter::default()
