@@ -103,6 +103,26 @@ fn deals(list: &[(u32, &str)]) -> Answer {
     Answer::Body(format!(r#"{{"results":[{}]}}"#, items.join(",")))
 }
 
+/// A file beside the shop, and a look at the queue.
+const FILES: &str = r#"
+[systems.shop.records.order]
+key = "/number"
+fields.total = { at = "/total", type = "money" }
+list = { url = "/orders", answer = "" }
+[systems.ledger.records.order]
+key = "/number"
+fields.total = { at = "/total", type = "money" }
+list = { ndjson = "books.ndjson" }
+[reconcile.books]
+sides = ["ledger.order", "shop.order"]
+every = "1h"
+grace = "0"
+[reconcile.queue]
+preset = "backlog"
+dead = { warn = 1, critical = 20 }
+every = "1h"
+"#;
+
 struct World {
     shop: System,
     crm: System,
@@ -117,6 +137,11 @@ struct World {
 
 impl World {
     async fn start(every: &str) -> Self {
+        Self::start_with(every, "").await
+    }
+
+    /// With further systems and jobs.
+    async fn start_with(every: &str, extra: &str) -> Self {
         let shop = System::start(orders(&[]));
         let crm = System::start(deals(&[]));
         let folder = tempfile::tempdir().unwrap();
@@ -137,6 +162,7 @@ impl World {
             every = "{every}"
             grace = "0"
             drift = {{ warn = "5%", critical = "40%" }}
+            {extra}
             "#,
             shop.address, crm.address
         );
@@ -410,7 +436,11 @@ async fn a_restart_keeps_the_phase_and_goes_on_with_what_was_interrupted() {
     world.run(1).await;
     world.shop.says(orders(&[(1, "10.00")]));
     world.crm.says(Answer::Silence);
-    world.handle.run_now("deals").unwrap();
+    world
+        .until("a run that may start", |world| {
+            world.handle.run_now("deals").ok()
+        })
+        .await;
     // One side is listed and kept, the other hangs, the worker stops.
     let left = world
         .until("one side that is listed", |world| {
@@ -444,9 +474,70 @@ async fn a_restart_keeps_the_phase_and_goes_on_with_what_was_interrupted() {
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
     // It is not due for an hour; by hand it runs at once.
     assert_eq!(world.runs().len(), 2);
-    again.run_now("deals").unwrap();
+    world
+        .until("a run that may start", |_| again.run_now("deals").ok())
+        .await;
     world.run(3).await;
     stop.cancel();
     again.stopped().await;
     drop(world.folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_a_side_like_any_other() {
+    let world = World::start_with("1h", FILES).await;
+    let books = |world: &World| {
+        let reader = world.store.reader().unwrap();
+        let run = reader.runs(Some("books"), 1).unwrap().pop()?;
+        run.ended.is_some().then_some(run)
+    };
+    // There is no such file yet: nothing is called missing.
+    let first = world.until("the first run", books).await;
+    assert!(
+        first
+            .error
+            .as_deref()
+            .is_some_and(|error| error.contains("books.ndjson")),
+        "{first:?}"
+    );
+    assert_eq!((first.only_first, first.only_second), (0, 0));
+    world
+        .shop
+        .says(orders(&[(1, "10.00"), (2, "20.00"), (3, "30.00")]));
+    let lines = "{\"number\":1,\"total\":\"10\"}\n{\"number\":\"2\",\"total\":\"20.05\"}\n";
+    std::fs::write(world.folder.path().join("books.ndjson"), lines).unwrap();
+    world
+        .until("a run that may start", |world| {
+            world.handle.run_now("books").ok()
+        })
+        .await;
+    let run = world
+        .until("the second run", |world| {
+            books(world).filter(|run| run.id != first.id)
+        })
+        .await;
+    assert_eq!(
+        (run.counts, run.compared, run.differing, run.only_second),
+        ([2, 3], 2, 1, 1),
+        "{run:?}"
+    );
+    // What is in a file is as it was listed; what is listed from a system without a lookup is not asked again.
+    let found = world
+        .store
+        .reader()
+        .unwrap()
+        .differences(run.id, 10)
+        .unwrap();
+    assert!(found.iter().all(|row| !row.confirmed), "{found:?}");
+    // A job that watches queues finds nothing wrong where there are no paths.
+    let queue = |world: &World| {
+        let reader = world.store.reader().unwrap();
+        let run = reader.runs(Some("queue"), 1).unwrap().pop()?;
+        run.ended.is_some().then_some(run)
+    };
+    let queue = world.until("a look at the queue", queue).await;
+    assert_eq!(
+        (queue.error, queue.complete, queue.drift),
+        (None, true, None)
+    );
 }

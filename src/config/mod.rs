@@ -14,6 +14,7 @@ mod contracts;
 pub mod diagnostic;
 mod entities;
 mod expression;
+mod files;
 mod hooks;
 pub mod live;
 mod mapping;

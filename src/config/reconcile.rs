@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{
-    Check, Job, Limit, Matching, Rails, Records, RepairMode, System, Thresholds, Timing,
+    Check, Job, JobSide, Limit, Matching, Rails, Records, RepairMode, System, Thresholds, Timing,
 };
 use super::reader::Section;
 use super::sections::Named;
@@ -180,6 +180,10 @@ fn records(section: &Section<'_>, is_money: bool, around: &Surroundings<'_>) -> 
             Some("name record maps: sides = [\"shop.order\", \"crm.order\"]".to_owned()),
         );
     }
+    if repair != RepairMode::Report {
+        let has_rules = is_money || around.entities.contains_key(&entity);
+        unmended(section, &sides.maps, is_money, &rails, &entity, has_rules);
+    }
     Some(Records {
         entity,
         sides: sides.maps,
@@ -191,6 +195,46 @@ fn records(section: &Section<'_>, is_money: bool, around: &Surroundings<'_>) -> 
         repair,
         rails,
     })
+}
+
+/// Warns of what a repair can never mend as it is configured.
+fn unmended(
+    section: &Section<'_>,
+    sides: &[JobSide; 2],
+    is_money: bool,
+    rails: &Rails,
+    entity: &str,
+    has_rules: bool,
+) {
+    let mended = if is_money { &sides[1..] } else { &sides[..] };
+    let names: Vec<String> = (mended.iter())
+        .map(|side| format!("{}.{}", side.system, side.kind))
+        .collect();
+    if mended.iter().all(|side| side.map.update.is_none()) {
+        section.warning(
+            &format!(
+                "no difference of a field can be mended: {} without `update`",
+                names.join(" and ")
+            ),
+            Some("add one, or write repair = \"report\"".to_owned()),
+        );
+    } else if !has_rules {
+        section.warning(
+            &format!(
+                "no difference of a field can be mended: nobody is said to own fields of {entity}"
+            ),
+            Some(format!("declare [entities.{entity}]")),
+        );
+    }
+    if rails.deletes && mended.iter().all(|side| side.map.delete.is_none()) {
+        section.warning(
+            &format!(
+                "nothing can be removed: {} without `delete`",
+                names.join(" and ")
+            ),
+            Some("add one, or leave rails.deletes out".to_owned()),
+        );
+    }
 }
 
 fn repair(section: &Section<'_>) -> RepairMode {

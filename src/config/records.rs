@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::files;
 use super::paths::patterns;
 use super::reader::{Section, Value};
 use super::shapes::{self, Purpose};
@@ -77,6 +78,7 @@ fn record<'a>(
     let object = section
         .get("object")
         .and_then(|value| value.filled("the system's own word for such a record"));
+    let listed = section.get("list");
     let map = RecordMap {
         system: system.to_owned(),
         kind: kind.to_owned(),
@@ -97,10 +99,14 @@ fn record<'a>(
         update: shape("update", Purpose::Update),
         delete: shape("delete", Purpose::Delete),
         links: links(section, &properties),
-        list: section
-            .get("list")
-            .and_then(|value| shapes::listing(&value, &properties)),
-        file: None,
+        list: listed
+            .as_ref()
+            .filter(|value| !files::is_file(value))
+            .and_then(|value| shapes::listing(value, &properties)),
+        file: listed
+            .as_ref()
+            .filter(|value| files::is_file(value))
+            .and_then(files::file),
     };
     section.finish(&[]);
     map

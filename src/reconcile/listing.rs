@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 
 use super::codec::{self, Framed};
+use super::files::FileRows;
 use super::row::{Row, Rows};
 use super::wanted::Wanted;
 use crate::config::model::Records;
@@ -41,6 +42,8 @@ pub(super) struct Listing<'a> {
     pub(super) since: Option<Timestamp>,
     /// Records of the last whole listing, for whoever waits.
     pub(super) expected: Option<u64>,
+    /// The configuration's folder, in which files begin.
+    pub(super) folder: &'a Path,
 }
 
 /// What a listing brought.
@@ -65,6 +68,9 @@ impl Rows for Listed {
 impl Listing<'_> {
     /// Lists; what went wrong is told by the rows, at their end.
     pub(super) async fn rows(self) -> Listed {
+        if self.records.sides[self.side].map.file.is_some() {
+            return self.file();
+        }
         let file = place(self.store, self.run, self.side);
         let kept = self.kept().await;
         let broken = self.fetch(&file, kept).await.err();
@@ -79,6 +85,23 @@ impl Listing<'_> {
             Err(error) => Listed {
                 rows: Box::new(Vec::new().into_iter()),
                 broken: Some(error),
+            },
+        }
+    }
+
+    /// A side that is a file is read where it is.
+    fn file(&self) -> Listed {
+        let map = &self.records.sides[self.side].map;
+        let wanted = Wanted::of(self.records, self.side);
+        let folder = self.folder;
+        match FileRows::open(map, folder, self.since, wanted, self.engine, self.key) {
+            Ok(rows) => Listed {
+                rows: Box::new(rows),
+                broken: None,
+            },
+            Err(broken) => Listed {
+                rows: Box::new(Vec::new().into_iter()),
+                broken: Some(broken),
             },
         }
     }

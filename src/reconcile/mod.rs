@@ -3,7 +3,7 @@
 //! | step | by |
 //! |---|---|
 //! | when | `schedule`, `trouble` |
-//! | list both sides | `listing`, `codec`, `row`, `wanted` |
+//! | list both sides | `listing`, `files`, `codec`, `row`, `wanted` |
 //! | compare what is of any size | `compare`, `spill`; a pure judge says what records of one key mean: by field, or `money` |
 //! | look again, who changed it | `sift`, `second`, `noted`, `threeway` |
 //! | learn what agrees, end what is needless | `agree`, `prove` |
@@ -20,6 +20,7 @@ mod carrier;
 pub mod codec;
 pub mod compare;
 pub mod drift;
+pub mod files;
 mod listing;
 pub mod money;
 mod noted;

@@ -121,6 +121,8 @@ impl Runner {
         let _stop = stop.clone().drop_guard();
         let since = records.window.map(|window| row.started - window);
         self.phase(&mut row, "listing").await;
+        let file = self.live.borrow().config.file.clone();
+        let folder = file.parent().unwrap_or(&file).to_owned();
         let listing = |side: usize| Listing {
             remote: &self.remote,
             engine: &self.engine,
@@ -131,6 +133,7 @@ impl Runner {
             run: row.id,
             since,
             expected: last.as_ref().map(|last| last.counts[side]),
+            folder: &folder,
         };
         let (first, second) = tokio::join!(listing(0).rows(), listing(1).rows());
         self.phase(&mut row, "comparing").await;

@@ -17,6 +17,7 @@ mod lock;
 mod needs;
 mod notes;
 mod order;
+mod outside;
 mod overview;
 mod paths;
 mod plans;
@@ -55,6 +56,7 @@ pub use accept::{CAME_AGAIN, TOO_DEEP};
 pub use api::Store;
 pub use ledger::HashKey;
 pub use lineage::reference;
+pub use outside::Outside;
 pub use plans::{plan_digest, tolerance};
 pub use reader::{Cursor, ReadError, Reader, Soundness};
 pub use types::{
