@@ -444,7 +444,7 @@ async fn a_restart_keeps_the_phase_and_goes_on_with_what_was_interrupted() {
     // One side is listed and kept, the other hangs, the worker stops.
     let left = world
         .until("one side that is listed", |world| {
-            let run = world.runs().pop()?;
+            let run = world.runs().pop().filter(|run| run.ended.is_none())?;
             let sides = world.store.reader().unwrap().sides(run.id).unwrap();
             sides.iter().any(|side| side.done).then_some(run.id)
         })
