@@ -207,8 +207,19 @@ impl Crm {
             }
             (Deed::MendDeals, _) => {
                 for (id, mut row) in std::mem::take(&mut books.spoiled) {
-                    stamp(&mut row, now);
-                    deals.restore(id, row);
+                    let order = text_at(&row, "/properties/woo_order_id").unwrap_or_default();
+                    if let Some(edited) = deals.get_mut(id) {
+                        // What else changed meanwhile stands.
+                        let amount = row.get("properties").and_then(|all| all.get("amount"));
+                        if let (Some(amount), Some(held)) = (amount, properties_of(edited)) {
+                            held.insert("amount".to_owned(), amount.clone());
+                        }
+                        stamp(edited, now);
+                    } else if deals.found(&pointer("woo_order_id"), &order).is_empty() {
+                        // Unless it was made again meanwhile.
+                        stamp(&mut row, now);
+                        deals.restore(id, row);
+                    }
                 }
             }
             _ => {}

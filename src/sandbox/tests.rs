@@ -181,6 +181,21 @@ fn deals_are_refused_while_strict_edited_deleted_and_mended() {
     assert_eq!(amounts(), ["3490.00"]);
     crm.befall(Deed::MendDeals);
     assert_eq!(amounts(), ["349.00", "349.00"]);
+
+    // What was mended otherwise before somebody came to it: neither there twice, nor as it was long ago.
+    crm.befall(Deed::EditDeal);
+    crm.befall(Deed::DeleteDeal);
+    assert_eq!(create(1042, "", false), 201);
+    let won = r#"{"properties":{"dealstage":"completed"}}"#;
+    let (status, _) = ask(&crm, "PATCH", &format!("{DEALS}/9002"), won, false);
+    assert_eq!(status, 200);
+    crm.befall(Deed::MendDeals);
+    assert_eq!((amounts().len(), crm.duplicates("deals")), (2, 0));
+    let (_, deal) = crm.find("deals", "1043").unwrap();
+    assert_eq!(
+        (&deal["amount"], &deal["dealstage"]),
+        (&"349.00".into(), &"completed".into())
+    );
 }
 
 #[test]
