@@ -580,6 +580,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     );
     answer(&mut model, Slot::Log, Loaded::Log(rows.log));
     model.recon.plan = Some(recon::PLAN);
+    model.recon.job = Some("orders".into());
     let plans = vec![rows.plan.0.clone()];
     let runs = Loaded::Runs(rows.runs, recon::sides(), plans);
     answer(&mut model, Slot::Runs, runs);
@@ -666,7 +667,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 17] = [
+pub const PLACES: [Place; 18] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -679,6 +680,7 @@ pub const PLACES: [Place; 17] = [
     Place::Systems,
     Place::Review,
     Place::Ownership,
+    Place::Runs,
     Place::Differences,
     Place::Plan,
     Place::HeldEvents,

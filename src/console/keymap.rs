@@ -26,6 +26,8 @@ pub enum Context {
     Log,
     /// Screen 6.
     Reconcile,
+    /// The runs of a job.
+    Runs,
     /// The differences of a run.
     Differences,
     /// A plan.
@@ -129,6 +131,7 @@ pub enum Command {
     TakeAnother,
     CancelRun,
     OpenPlan,
+    Runs,
     Approve,
     Decline,
     UndoPlan,

@@ -79,6 +79,8 @@ pub enum Place {
     Review,
     /// Screen O: who may write which field.
     Ownership,
+    /// The runs of a job.
+    Runs,
     /// The differences of a run.
     Differences,
     /// What a run would write.
@@ -126,6 +128,7 @@ impl Place {
             Self::Systems => "Systems",
             Self::Review => "Review",
             Self::Ownership => "Ownership",
+            Self::Runs => "Runs",
             Self::Differences => "Differences",
             Self::Plan => "Plan",
             Self::HeldEvents => "Held events",
@@ -156,6 +159,7 @@ impl Place {
             Self::Review | Self::Dead => 8,
             Self::Deliveries => 9,
             Self::Overview
+            | Self::Runs
             | Self::Differences
             | Self::Plan
             | Self::HeldEvents
@@ -167,7 +171,7 @@ impl Place {
     /// The numbered screen that it belongs to.
     pub fn tab(self) -> Option<usize> {
         let screen = match self {
-            Self::Differences | Self::Plan => Self::Reconcile,
+            Self::Runs | Self::Differences | Self::Plan => Self::Reconcile,
             Self::HeldEvents | Self::HeldEvent => Self::Held,
             other => other,
         };
@@ -371,6 +375,8 @@ pub enum Asking {
     Filter,
     /// A filter of the log.
     LogFilter,
+    /// A filter of a run's differences.
+    DifferenceFilter,
     /// Words in the runbook.
     Search,
     /// A record's key, or an id of it.
@@ -835,6 +841,7 @@ impl Model {
                 path.map(|path| path.name.clone())
             }
             Place::Reconcile
+            | Place::Runs
             | Place::Replays
             | Place::Held
             | Place::HeldEvents
@@ -852,6 +859,7 @@ impl Model {
     pub fn job_here(&self) -> Option<String> {
         match self.place {
             Place::Reconcile => self.job.id.clone(),
+            Place::Runs => self.recon.job.clone(),
             Place::Differences => (self.runs.iter())
                 .find(|run| Some(run.id) == self.run)
                 .map(|run| run.job.clone()),

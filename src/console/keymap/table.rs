@@ -25,6 +25,7 @@ const WITH_RUNBOOK: &[Context] = &[
     C::Dead,
     C::Delivery,
     C::Reconcile,
+    C::Runs,
     C::Differences,
     C::Plan,
 ];
@@ -46,6 +47,7 @@ pub const TABLE: &[Binding] = &[
             C::Dead,
             C::Log,
             C::Reconcile,
+            C::Runs,
             C::Differences,
             C::Record,
             C::Held,
@@ -241,17 +243,17 @@ pub const TABLE: &[Binding] = &[
     ),
     bind(
         &[C::Differences],
-        &["f"],
-        Command::Narrow,
-        "only",
-        "Show only the differences of the next kind and field, then all again",
-    ),
-    bind(
-        &[C::Differences],
         &["t"],
         Command::Tolerate,
         "accept",
         "Accept the record's differences, with a reason, until a value changes",
+    ),
+    bind(
+        &[C::Differences],
+        &["f"],
+        Command::Narrow,
+        "only",
+        "Show only the differences of the next kind and field, then all again",
     ),
     bind(
         &[C::Reconcile],
@@ -266,6 +268,20 @@ pub const TABLE: &[Binding] = &[
         Command::RunNow,
         "run now",
         "Run the selected reconciliation job now",
+    ),
+    bind(
+        &[C::Differences],
+        &["/"],
+        Command::Filter,
+        "filter",
+        "Filter: only the differences that hold a text, as a key, a field, a value or a grade",
+    ),
+    bind(
+        &[C::Reconcile, C::Differences],
+        &["v"],
+        Command::Runs,
+        "runs",
+        "The job's runs: their drift as a chart with its limits, why each ran, what it found",
     ),
     bind(
         &[C::Replays],

@@ -9,6 +9,7 @@ const ALL: &[Context] = &[
     C::Delivery,
     C::Log,
     C::Reconcile,
+    C::Runs,
     C::Differences,
     C::Plan,
     C::Replays,

@@ -2,8 +2,10 @@
 //! under way is, and a plan.
 
 use super::{Model, Selection};
-use crate::ids::PlanId;
-use crate::store::view::{DifferenceKind, DifferenceRow, PlanRow, PlanState, PlanWrite, SideRow};
+use crate::ids::{PlanId, RunId};
+use crate::store::view::{
+    DifferenceKind, DifferenceRow, PlanRow, PlanState, PlanWrite, RunRow, SideRow,
+};
 
 /// Differences of one kind, and of one field where one differs.
 pub type Kindred = (DifferenceKind, Option<String>);
@@ -15,8 +17,14 @@ pub struct Recon {
     pub sides: Vec<SideRow>,
     /// The newest plans, newest first.
     pub plans: Vec<PlanRow>,
+    /// The job whose runs are listed.
+    pub job: Option<String>,
+    /// The selected one of them.
+    pub past: Selection<RunId>,
     /// Only these differences are shown.
     pub only: Option<Kindred>,
+    /// And of them only those that hold this text; lower case.
+    pub needle: String,
     /// The plan shown.
     pub plan: Option<PlanId>,
     /// It, with its writes; none before it was read, or if it is gone.
@@ -56,13 +64,37 @@ pub fn kindred(row: &DifferenceRow) -> Kindred {
     (row.kind, row.field.clone())
 }
 
+/// The text stands somewhere in the difference as it is told: key, ids, kind, field, grade, note, values that are no hashes.
+fn holds(row: &DifferenceRow, needle: &str) -> bool {
+    let plain = |text: &&String| !text.starts_with('#');
+    let values = [&row.first, &row.second, &row.base];
+    let values = values.into_iter().flatten().filter(plain);
+    let ids = row.ids.iter().flatten();
+    let mut texts = values
+        .chain(ids)
+        .chain(&row.field)
+        .chain(&row.note)
+        .chain([&row.key])
+        .map(String::as_str)
+        .chain([row.kind.word(), row.grade.word()]);
+    needle.is_empty() || texts.any(|text| text.to_lowercase().contains(needle))
+}
+
 impl Model {
+    /// The runs of the job whose runs are listed, newest first.
+    pub fn past_runs(&self) -> Vec<&RunRow> {
+        let job = self.recon.job.as_deref();
+        let runs = self.runs.iter();
+        runs.filter(|run| Some(run.job.as_str()) == job).collect()
+    }
+
     /// The places of the differences that are shown.
     pub fn shown_differences(&self) -> Vec<usize> {
         let only = self.recon.only.as_ref();
         let shown = self.differences.iter().enumerate();
         shown
             .filter(|(_, row)| only.is_none_or(|only| kindred(row) == *only))
+            .filter(|(_, row)| holds(row, &self.recon.needle))
             .map(|(place, _)| place)
             .collect()
     }

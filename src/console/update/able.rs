@@ -78,6 +78,7 @@ pub fn able(model: &Model, command: Command) -> bool {
             model.review.open_here().is_some()
         }
         Command::CancelRun => recon::under_way(model).is_some(),
+        Command::Runs => model.job_here().is_some(),
         Command::OpenPlan => recon::plan_here(model).is_some(),
         Command::Approve | Command::Decline => model.recon.waiting().is_some(),
         Command::UndoPlan => model.recon.written().is_some(),

@@ -22,7 +22,7 @@ fn slots(model: &Model) -> Vec<Slot> {
         Place::Dead => &[Slot::Dead],
         Place::Delivery => &[Slot::Delivery, Slot::Lineage],
         Place::Log => &[Slot::Log],
-        Place::Reconcile => &[Slot::Runs],
+        Place::Reconcile | Place::Runs => &[Slot::Runs],
         Place::Differences => &[Slot::Differences, Slot::Runs],
         Place::Plan => &[Slot::Plan],
         Place::Replays => &[Slot::Batches],

@@ -6,7 +6,7 @@ use super::super::json_view::Tree;
 use super::super::keymap::Command;
 use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
 use super::super::views;
-use super::{Effect, Query, go, height, held, loads, records};
+use super::{Effect, Query, go, height, held, loads, recon, records};
 use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -37,6 +37,8 @@ pub(super) fn settle(model: &mut Model) {
     model.own.pick.settle(&owned, height);
     let reviews = model.review.ids();
     model.review.pick.settle(&reviews, height);
+    let past: Vec<_> = model.past_runs().iter().map(|run| run.id).collect();
+    model.recon.past.settle(&past, height);
     let differences = model.shown_differences();
     model.difference.settle(&differences, height);
     let writes = model.recon.ids();
@@ -190,6 +192,10 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
         Place::HeldEvent => {
             let count = views::held::rows(model).len();
             model.held.one.line = target(command, model.held.one.line, count, height);
+        }
+        Place::Runs => {
+            let ids: Vec<_> = model.past_runs().iter().map(|run| run.id).collect();
+            shift(&mut model.recon.past, &ids, command, height);
         }
         Place::Differences => {
             let ids = model.shown_differences();
@@ -387,14 +393,12 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         Place::Reconcile => {
             if let Some(run) = run_here(model) {
-                if model.run != Some(run) {
-                    model.run = Some(run);
-                    model.differences.clear();
-                    model.difference = Selection::default();
-                    model.recon.only = None;
-                    model.known.remove(&Slot::Differences);
-                }
-                go(model, Place::Differences, effects);
+                recon::show_run(model, run, effects);
+            }
+        }
+        Place::Runs => {
+            if let Some(run) = model.recon.past.id {
+                recon::show_run(model, run, effects);
             }
         }
         Place::Replays => {
@@ -466,6 +470,7 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Dead => model.group_here().is_some(),
         Place::Log => model.log_here().is_some_and(|row| row.delivery.is_some()),
         Place::Reconcile => run_here(model).is_some(),
+        Place::Runs => model.recon.past.id.is_some(),
         Place::Replays => model.batch_here().is_some(),
         Place::Differences => model.difference_here().is_some(),
         Place::Record if model.record.about.is_none() => model.record.pick.id.is_some(),

@@ -19,6 +19,7 @@ pub(super) fn open(model: &mut Model) {
     let (asking, text) = match model.place {
         Place::Runbook => (Asking::Search, model.reading.needle.clone()),
         Place::Log => (Asking::LogFilter, model.log_filter.clone()),
+        Place::Differences => (Asking::DifferenceFilter, model.recon.needle.clone()),
         _ => (Asking::Filter, model.deliveries.filter.to_string()),
     };
     let before = text.clone();
@@ -144,7 +145,7 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
                 return;
             }
         },
-        Asking::LogFilter | Asking::Record => {}
+        Asking::LogFilter | Asking::DifferenceFilter | Asking::Record => {}
         Asking::Edit => match held::change(prompt.line.value()) {
             Ok(change) => {
                 model.prompt = None;
@@ -175,6 +176,7 @@ fn dismiss(model: &mut Model, effects: &mut Vec<Effect>) {
         match prompt.asking {
             Asking::Filter => apply_filter(model, prompt.before.parse().ok(), effects),
             Asking::LogFilter => model.log_filter = prompt.before,
+            Asking::DifferenceFilter => model.recon.needle = prompt.before,
             Asking::Record if prompt.before != model.record.needle => {
                 records::look_for(model, prompt.before, effects);
             }
@@ -287,6 +289,7 @@ fn edit(model: &mut Model, requests: &[InputRequest], effects: &mut Vec<Effect>)
             }
         }
         Asking::LogFilter => model.log_filter = text.trim().to_lowercase(),
+        Asking::DifferenceFilter => model.recon.needle = text.trim().to_lowercase(),
         Asking::Record => records::look_for(model, text.trim().to_owned(), effects),
         Asking::Edit => {
             if let Some(prompt) = &mut model.prompt {

@@ -6,6 +6,7 @@ use super::super::model::{Model, Place, Selection, Slot};
 use super::{Effect, go};
 use crate::control::Hidden;
 use crate::control::action::Action;
+use crate::ids::RunId;
 use crate::store::plan_digest;
 use crate::store::view::RunRow;
 use crate::visible::Visible;
@@ -77,6 +78,34 @@ pub(super) fn begin(
             Ok((title, action, "reason"))
         }
     }
+}
+
+/// Goes to the differences of a run.
+pub(super) fn show_run(model: &mut Model, run: RunId, effects: &mut Vec<Effect>) {
+    if model.run != Some(run) {
+        model.run = Some(run);
+        model.differences.clear();
+        model.difference = Selection::default();
+        model.recon.only = None;
+        model.recon.needle.clear();
+        model.known.remove(&Slot::Differences);
+    }
+    go(model, Place::Differences, effects);
+}
+
+/// Goes to the runs of the job; the one that is looked at is selected among them.
+pub(super) fn open_runs(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(job) = model.job_here() else {
+        return;
+    };
+    if model.recon.job.as_ref() != Some(&job) {
+        model.recon.past = Selection::default();
+        model.recon.job = Some(job);
+    }
+    if model.place == Place::Differences {
+        model.recon.past.id = model.run;
+    }
+    go(model, Place::Runs, effects);
 }
 
 /// Goes to the newest plan of the job, or of the run that is shown.

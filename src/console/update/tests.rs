@@ -979,3 +979,45 @@ fn differences_are_narrowed_kind_by_kind_and_one_is_accepted_with_a_reason() {
     let found = (job.as_str(), key.expose(), reason.as_str());
     assert_eq!(found, ("orders", "1050", "the books say so"));
 }
+
+#[test]
+fn the_runs_of_a_job_lead_to_their_differences_and_back() {
+    let mut model = model(SIZE);
+    talk(&mut model, "6v");
+    assert_eq!(model.place, Place::Runs);
+    let newest = model.recon.past.id;
+    let effects = talk(&mut model, "j\n");
+    assert_eq!(model.place, Place::Differences);
+    assert!(model.run != newest && model.run == model.recon.past.id);
+    assert!(model.differences.is_empty());
+    let asked = Query::Differences(model.run.unwrap());
+    let reads = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Read { query, .. } if *query == asked));
+    assert_eq!(reads.count(), 1);
+    talk(&mut model, "\x1b");
+    assert_eq!(model.place, Place::Runs);
+    talk(&mut model, "\x1b");
+    assert_eq!(model.place, Place::Reconcile);
+}
+
+#[test]
+fn differences_are_filtered_while_a_text_is_typed_and_esc_takes_it_back() {
+    let mut model = model(SIZE);
+    talk(&mut model, "6\n/928");
+    assert_eq!(model.shown_differences(), [0]);
+    talk(&mut model, "\x1b");
+    assert_eq!(model.shown_differences().len(), 4);
+    // Grades and what is said of it are looked through too, whatever the case.
+    talk(&mut model, "/REVIEW\n");
+    assert_eq!(model.difference_here().unwrap().key, "1050");
+    // It is of this run alone.
+    talk(&mut model, "vj\n");
+    assert!(model.recon.needle.is_empty());
+    // A hash is no text that anybody could look for.
+    model.differences = fixture::recon::differences();
+    model.differences[0].first = Some("#928".into());
+    model.differences[0].second = None;
+    model.recon.needle = "#928".into();
+    assert!(model.shown_differences().is_empty());
+}

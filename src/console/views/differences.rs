@@ -109,11 +109,16 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
             .plan
             .map(|plan| format!("; plan {plan} (p)"))
             .unwrap_or_default();
+        let with = match model.recon.needle.as_str() {
+            "" => String::new(),
+            needle => format!(" with `{needle}`"),
+        };
         let heading = format!(
-            "run {} of {}, {when}: {} shown{plan}",
+            "run {} of {}, {when}: {} of {} shown{with}{plan}",
             run.id,
             run.job,
-            shown.len()
+            shown.len(),
+            model.differences.len()
         );
         pen.text(area.x + 1, area.y, area.width, &heading, Role::Title);
     }
@@ -159,7 +164,12 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         list.height.saturating_sub(1),
     );
     if rows.is_empty() {
-        super::empty(model, pen, inner, Slot::Differences, "no differences");
+        let words = if model.differences.is_empty() {
+            "no differences"
+        } else {
+            "none of them holds this text"
+        };
+        super::empty(model, pen, inner, Slot::Differences, words);
     }
     pen.scrollbar(inner, model.difference.top, shown.len());
     if let Some(row) = model.difference_here() {

@@ -18,6 +18,7 @@ pub mod record;
 mod replays;
 mod review;
 pub mod runbook;
+mod runs;
 pub mod systems;
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,7 @@ pub fn list_height(model: &Model) -> usize {
         | Place::Record
         | Place::Runbook => 1,
         Place::Systems => systems::above(body),
+        Place::Runs => runs::above(model),
         Place::Differences => differences::above(model),
         Place::Plan => plan::above(model),
         Place::Reconcile => reconcile::above(model),
@@ -145,6 +147,7 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::Delivery => delivery::draw(model, pen, area),
         Place::Log => log::draw(model, pen, area),
         Place::Reconcile => reconcile::draw(model, pen, area),
+        Place::Runs => runs::draw(model, pen, area),
         Place::Differences => differences::draw(model, pen, area),
         Place::Plan => plan::draw(model, pen, area),
         Place::Replays => replays::draw(model, pen, area),
@@ -410,6 +413,7 @@ fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) -> Option<Position> {
         let label = match prompt.asking {
             Asking::Filter => "filter: ",
             Asking::LogFilter => "lines with: ",
+            Asking::DifferenceFilter => "differences with: ",
             Asking::Search => "search: ",
             Asking::Record => "record: ",
             Asking::Edit => "set: ",

@@ -283,6 +283,17 @@ fn no_byte_of_a_hostile_payload_reaches_the_screen_raw() {
                 line.text = bad();
             }
             rows.runs[0].error = Some(bad());
+            rows.runs[0].note = Some(bad());
+            rows.runs[1].note = Some(bad());
+            rows.runs[0].why = bad();
+            rows.runs[0].money = [(bad(), bad())].into();
+            let write = &mut rows.plan.1[0];
+            (write.key, write.system, write.rule) = (bad(), bad(), bad());
+            (write.from, write.to, write.reason) = (Some(bad()), Some(bad()), Some(bad()));
+            rows.plan.0.note = Some(bad());
+            rows.differences[0].note = Some(bad());
+            rows.differences[0].base = Some(bad());
+            rows.differences[0].ids = [Some(bad()), Some(bad())];
             rows.differences[0].key = bad();
             rows.differences[0].field = Some(bad());
             rows.differences[0].first = Some(bad());
@@ -784,4 +795,50 @@ fn enter_on_a_field_of_a_record_explains_it() {
     );
     fixture::talk(&mut model, "\x1b");
     assert!(model.overlay.is_none() && model.place == Place::Record);
+}
+
+#[test]
+fn a_job_tells_what_went_wrong_first_and_keeps_its_figures_while_it_runs_again() {
+    let mut model = at((80, 24), Place::Reconcile);
+    let mut under_way = fixture::recon::runs()[0].clone();
+    under_way.id = crate::ids::RunId(3);
+    (under_way.ended, under_way.drift, under_way.level) = (None, None, None);
+    under_way.phase = Some("listing".into());
+    under_way.why = "asked".into();
+    model.runs[0].error = Some("crm: HTTP 503 at page 7".into());
+    model.runs.insert(0, under_way);
+    for side in &mut model.recon.sides {
+        side.run = crate::ids::RunId(3);
+    }
+    let shown = text(&model);
+    let at = |words: &str| {
+        let found = shown.find(words);
+        found.unwrap_or_else(|| panic!("no {words:?} in\n{shown}"))
+    };
+    assert!(
+        shown.contains("▶ running") && shown.contains("2.1%"),
+        "{shown}"
+    );
+    let order = [
+        "under way, asked for: listing shop 120 of about 480",
+        "crm: HTTP 503 at page 7",
+        "plan 7: 2 writes wait for you",
+        "22:11, after an outage: missing in crm 7, in shop 1; 2 differ",
+        "drift   2.1%",
+    ];
+    assert!(order.map(at).is_sorted(), "{shown}");
+}
+
+#[test]
+fn the_runs_say_why_each_ran_and_what_it_found() {
+    let shown = text(&at((120, 40), Place::Runs));
+    for words in [
+        "drift of its runs against warn 1%, critical 5%",
+        "after an outage",
+        "by schedule",
+        "54 NOK",
+        "✖ failed",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
 }
