@@ -198,7 +198,7 @@ pub fn overview() -> Overview {
             lock: Lock::Held { pid: 4711 },
         },
         batches: Vec::new(),
-        runs: vec![run(2, 0, 0.021)],
+        runs: vec![run(24, 0, 0.021)],
         senders: vec![SenderRow {
             system: "shop".into(),
             called: Some(at(3)),
@@ -555,7 +555,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     let mut model = Model::new(config(), LOOKS, NOW, size);
     model.own.rows = review::owned();
     model.detail.id = Some(rows.detail.row.id);
-    model.run = Some(RunId(2));
+    model.run = Some(RunId(24));
     answer(
         &mut model,
         Slot::Overview,
@@ -589,7 +589,7 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     answer(
         &mut model,
         Slot::Differences,
-        Loaded::Differences(RunId(2), rows.differences),
+        Loaded::Differences(RunId(24), rows.differences),
     );
     answer(&mut model, Slot::Batches, Loaded::Batches(rows.batches));
     answer(

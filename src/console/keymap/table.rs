@@ -235,11 +235,11 @@ pub const TABLE: &[Binding] = &[
         "Take back what the plan wrote, where it is still as the plan left it",
     ),
     bind(
-        &[C::Reconcile, C::Differences],
+        &[C::Reconcile, C::Runs, C::Differences],
         &["p"],
         Command::OpenPlan,
         "plan",
-        "Look at what the last run would write",
+        "Look at what the last run, or the selected one, would write",
     ),
     bind(
         &[C::Differences],

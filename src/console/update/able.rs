@@ -65,7 +65,7 @@ pub fn able(model: &Model, command: Command) -> bool {
         // The same for all paths, so that the footer stays as it is from row to row.
         Command::Escalate => model.path_here().is_some(),
         Command::Runbook => model.path_here().is_some() || model.job_here().is_some(),
-        Command::RunNow => model.job_here().is_some(),
+        Command::RunNow | Command::Runs => model.job_here().is_some(),
         Command::AbortReplay => model
             .batch_here()
             .is_some_and(|batch| matches!(batch.state, BatchState::Canary | BatchState::Running)),
@@ -78,7 +78,6 @@ pub fn able(model: &Model, command: Command) -> bool {
             model.review.open_here().is_some()
         }
         Command::CancelRun => recon::under_way(model).is_some(),
-        Command::Runs => model.job_here().is_some(),
         Command::OpenPlan => recon::plan_here(model).is_some(),
         Command::Approve | Command::Decline => model.recon.waiting().is_some(),
         Command::UndoPlan => model.recon.written().is_some(),

@@ -131,6 +131,13 @@ pub(super) fn plan_here(model: &Model) -> Option<crate::ids::PlanId> {
             let run = model.runs.iter().find(|run| Some(run.id) == model.run)?;
             run.plan
         }
+        Place::Runs => {
+            let past = model.past_runs();
+            let run = past
+                .into_iter()
+                .find(|run| Some(run.id) == model.recon.past.id)?;
+            run.plan
+        }
         _ => Some(model.recon.plan_of(&model.job_here()?)?.id),
     }
 }

@@ -256,7 +256,7 @@ fn gauge(share: f64, limits: [f64; 2], width: usize, ascii: bool) -> String {
 }
 
 /// What is compared, when and within which limits: of two systems, or of the queue.
-fn about(model: &Model, job: &Job) -> Vec<Vec<(String, Role)>> {
+fn about(model: &Model, job: &Job) -> (Vec<(String, Role)>, String) {
     let [first, second] = job.called();
     let next = next(model, job, runs_of(model, job).next());
     let (what, limits) = match &job.check {
@@ -273,13 +273,11 @@ fn about(model: &Model, job: &Job) -> Vec<Vec<(String, Role)>> {
         Check::Backlog(of) if of.paths.is_empty() => ("the queue".to_owned(), backlog(of)),
         Check::Backlog(of) => (format!("the queue of {}", of.paths.join(", ")), backlog(of)),
     };
-    vec![
-        vec![
-            (format!(" {} ", job.name), Role::Title),
-            (format!("{what}, {}{next}", job.timing), Role::Dim),
-        ],
-        vec![(format!(" limits: {limits}; owner {}", job.owner), Role::Dim)],
-    ]
+    let title = vec![
+        (format!(" {} ", job.name), Role::Title),
+        (format!("{what}, {}{next}", job.timing), Role::Dim),
+    ];
+    (title, format!("limits: {limits}; owner {}", job.owner))
 }
 
 /// The limits of a job that watches queues, each as what warns and what is critical.
@@ -301,12 +299,13 @@ fn backlog(of: &Backlog) -> String {
 /// The selected job, what matters most first: less room cuts at the end.
 fn describe(model: &Model, pen: &mut Pen<'_>, area: Rect, job: &Job) {
     let width = usize::from(area.width.saturating_sub(2));
-    let mut lines: Vec<Vec<(String, Role)>> = vec![Vec::new()];
-    lines.extend(about(model, job));
+    let (title, limits) = about(model, job);
+    let mut lines: Vec<Vec<(String, Role)>> = vec![Vec::new(), title];
     let mut tell = |text: &str, role: Role| {
         let wrapped = widgets::wrap(text, width).into_iter().take(2);
         lines.extend(wrapped.map(|line| vec![(format!(" {line}"), role)]));
     };
+    tell(&limits, Role::Dim);
     let Some([newest, run]) = newest(model, job) else {
         tell("it has not run yet; r runs it now", Role::Text);
         draw_lines(pen, area, &lines);

@@ -801,14 +801,14 @@ fn enter_on_a_field_of_a_record_explains_it() {
 fn a_job_tells_what_went_wrong_first_and_keeps_its_figures_while_it_runs_again() {
     let mut model = at((80, 24), Place::Reconcile);
     let mut under_way = fixture::recon::runs()[0].clone();
-    under_way.id = crate::ids::RunId(3);
+    under_way.id = crate::ids::RunId(25);
     (under_way.ended, under_way.drift, under_way.level) = (None, None, None);
     under_way.phase = Some("listing".into());
     under_way.why = "asked".into();
     model.runs[0].error = Some("crm: HTTP 503 at page 7".into());
     model.runs.insert(0, under_way);
     for side in &mut model.recon.sides {
-        side.run = crate::ids::RunId(3);
+        side.run = crate::ids::RunId(25);
     }
     let shown = text(&model);
     let at = |words: &str| {
