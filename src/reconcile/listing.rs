@@ -246,3 +246,6 @@ pub(super) async fn tidy(store: &Store, open: &[RunId]) {
         tracing::warn!(?error, "what old runs listed could not be removed");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use super::pages::{self, PagingError, Seen};
 use super::{Remote, RemoteError, UNSAID};
 use crate::event::json::JsonError;
 use crate::http::Outbound;
-use crate::http::reply::{Reply, SendError};
+use crate::http::reply::{Fault, Reply, SendError};
 use crate::queue::model::Request;
 use crate::record::RecordError;
 use crate::record::json::Node;
@@ -31,8 +31,10 @@ const READ_CAP: usize = 16 << 20;
 const MOST_PAGES: usize = 100_000;
 /// Pages without a record in a row: some vendors page first and leave out afterwards what does not match.
 const MOST_EMPTY: usize = 1_000;
-/// How often a page that the system throttles is asked for.
-const TRIES: usize = 4;
+/// How often a page is asked for that the system throttles, or that fails in a way that passes.
+const TRIES: u32 = 4;
+/// The first wait after a failure; each further one is three times as long: with all of them, two seconds.
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// Why a listing did not go on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -99,6 +101,8 @@ pub struct Pages {
     empty: usize,
     /// See [`MOST_PAGES`] and [`MOST_EMPTY`].
     pub(super) most: (usize, usize),
+    /// See [`PAUSE`].
+    pub(super) pause: Duration,
 }
 
 impl Remote {
@@ -163,6 +167,7 @@ impl Remote {
             last: None,
             empty: 0,
             most: (MOST_PAGES, MOST_EMPTY),
+            pause: PAUSE,
         })
     }
 }
@@ -230,16 +235,23 @@ impl Pages {
         Ok(())
     }
 
-    /// Asks for the page, again after a while where the system throttles: a long listing must not fail for that.
+    /// Asks for the page, again after a while where the system throttles, fails or cannot be reached: a long listing must
+    /// not fail for what passes. To ask again changes nothing there.
     async fn ask(&self) -> Result<Reply, ListError> {
         let budget = self.outbound.budget(&self.system);
-        for attempt in 1.. {
+        for attempt in 1..=TRIES {
             // What only looks lets deliveries go first.
             budget.acquire_behind().await;
-            let reply = self
+            let asked = self
                 .outbound
                 .call(&self.system, &self.request, TIMEOUT, READ_CAP)
-                .await?;
+                .await;
+            if attempt < TRIES && passes(&asked) {
+                // A Retry-After is with the budget already, and waited for besides.
+                tokio::time::sleep(self.pause * 3_u32.pow(attempt - 1)).await;
+                continue;
+            }
+            let reply = asked?;
             match reply.status {
                 // A part of a page is no page (RFC 9110, 15.3.7): nobody asked for a range.
                 206 => return Err(ListError::Status(206)),
@@ -258,5 +270,13 @@ impl Pages {
             }
         }
         Err(ListError::Status(429))
+    }
+}
+
+/// Whether the same request may be answered a moment later.
+fn passes(asked: &Result<Reply, SendError>) -> bool {
+    match asked {
+        Ok(reply) => matches!(reply.status, 500 | 502..=504),
+        Err(error) => matches!(error.fault, Fault::Connect | Fault::Timeout | Fault::Cut),
     }
 }

@@ -67,7 +67,9 @@ impl Vendor {
 
     fn pages(&self, from: Option<&str>) -> Pages {
         let pages = self.remote.pages("crm", "order", None, from);
-        pages.expect("a listing")
+        let mut pages = pages.expect("a listing");
+        pages.pause = Duration::from_millis(1);
+        pages
     }
 
     fn asked(&self) -> Vec<String> {
@@ -450,11 +452,8 @@ async fn resumed(paging: &str, answers: Answers, failed: &ListError) {
 
 #[tokio::test]
 async fn a_listing_that_breaks_off_is_resumed_at_the_page_that_failed() {
-    for (paging, answers) in in_the_middle!((
-        "503 Service Unavailable\r\n".to_owned(),
-        "<html>".to_owned()
-    )) {
-        resumed(paging, answers, &ListError::Status(503)).await;
+    for (paging, answers) in in_the_middle!(("404 Not Found\r\n".to_owned(), "<html>".to_owned())) {
+        resumed(paging, answers, &ListError::Status(404)).await;
     }
     // A body that ends before the length it has announced: it may look whole.
     for (paging, answers) in in_the_middle!((
@@ -520,5 +519,25 @@ async fn a_system_that_throttles_for_ever_is_not_waited_for_for_ever() {
     .await;
     let found = listed(vendor.pages(None)).await;
     assert_eq!(found, (0, None, Err(ListError::Status(429))));
+    assert_eq!(vendor.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn a_failure_that_passes_is_asked_again_and_one_that_stays_ends_the_listing() {
+    for (paging, answers) in in_the_middle!((
+        "503 Service Unavailable\r\n".to_owned(),
+        "<html>".to_owned()
+    )) {
+        let vendor = Vendor::new(paging, answers).await;
+        let found = listed(vendor.pages(None)).await;
+        assert_eq!(found, (3, None, Ok(())), "{paging}: {:?}", vendor.asked());
+        assert_eq!(vendor.asked().len(), 4, "{paging}");
+    }
+    let vendor = Vendor::new(LINK, |_, _| {
+        ("503 Service Unavailable\r\n".to_owned(), String::new())
+    })
+    .await;
+    let found = listed(vendor.pages(None)).await;
+    assert_eq!(found, (0, None, Err(ListError::Status(503))));
     assert_eq!(vendor.asked().len(), 4);
 }

@@ -41,6 +41,15 @@ list = { url = "/orders", answer = "/results" }
 create = { method = "POST", url = "/orders" }
 update = { method = "PATCH", url = "/orders/{{ id }}" }
 delete = { method = "DELETE", url = "/orders/{{ id }}" }
+[systems.payments.records.payment]
+id = "/id"
+key = "/key"
+refs.order = "/order"
+fields.amount = { at = "/amount", type = "money", currency = "/currency" }
+fields.refunded = { at = "/refunded", type = "money", currency = "/currency" }
+fields.status = "/status"
+lookup = { url = "/payments?key={{ key }}", items = true, answer = "/results" }
+list = { url = "/payments", answer = "/results" }
 [entities.order]
 match = ["key"]
 fields.name = { owner = "crm", writers = ["shop:create_only"] }
@@ -116,8 +125,9 @@ async fn start(folder: &Path, shop: &Crm, crm: &Crm, job: &str) -> Worker {
     let text = format!(
         "[site]\nname = \"test\"\ndatabase = \"m.db\"\n[ingest]\nlisten = \"127.0.0.1:0\"\n[limits]\ndisk_reserve = \"1MiB\"\n\
          [defaults.path]\njitter = 0\n[systems.shop]\nurl = \"http://{}\"\nprivate = true\n\
-         [systems.crm]\nurl = \"http://{}\"\nprivate = true\n{MAPS}\n{job}",
-        shop.receiver.address, crm.receiver.address
+         [systems.crm]\nurl = \"http://{}\"\nprivate = true\n\
+         [systems.payments]\nurl = \"http://{}\"\nprivate = true\n{MAPS}\n{job}",
+        shop.receiver.address, crm.receiver.address, crm.receiver.address
     );
     let file = folder.join("midwatch.toml");
     std::fs::write(&file, text).expect("written");
@@ -190,8 +200,12 @@ impl World {
 
     /// Runs the job, and waits for its end and that of its plan's row.
     async fn run(&self) -> RunRow {
+        self.run_of("orders").await
+    }
+
+    async fn run_of(&self, job: &str) -> RunRow {
         let action = Action::Reconcile {
-            job: "orders".to_owned(),
+            job: job.to_owned(),
         };
         let deadline = Instant::now() + PATIENCE;
         let mut count = self.runs().len();
@@ -768,6 +782,72 @@ async fn a_dead_delivery_ends_with_the_proof_once_both_sides_agree() {
             .map(|row| row.reason.clone())
             .collect::<Vec<_>>(),
         [Some(proof)]
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_are_held_against_their_orders_and_only_what_a_rule_decides_is_written() {
+    let (shop, crm) = (Crm::start().await, Crm::start().await);
+    let pay = |key: &str, order: Value, amount: &str, refunded: &str| json!({"key": key, "order": order, "amount": amount, "refunded": refunded, "currency": "NOK", "status": "succeeded"});
+    let orders = [
+        order(1, "Kari", "processing", "100.00"),
+        order(2, "Kari", "pending", "100.00"),
+        order(3, "Kari", "cancelled", "100.00"),
+        order(4, "Kari", "processing", "100.00"),
+        order(5, "Kari", "completed", "100.00"),
+        order(6, "Kari", "pending", "100.00"),
+    ];
+    put(&shop, &orders);
+    put(&crm, &orders);
+    for payment in [
+        pay("p1", json!("1"), "60.00", "0"),
+        pay("p2", json!("1"), "40.00", "0"),
+        pay("p3", json!("2"), "70.00", "0"),
+        pay("p4", json!("2"), "30.00", "0"),
+        pay("p5", json!("3"), "100.00", "0"),
+        pay("p6", json!("5"), "100.00", "100.00"),
+        pay("p7", json!("77"), "12.00", "0"),
+        pay("p8", Value::Null, "13.00", "0"),
+    ] {
+        crm.held.lock().expect("lock").put("payments", payment);
+    }
+    let money = "repair = \"report\"\n[reconcile.money]\npreset = \"payment-order\"\nsides = [\"payments.payment\", \"shop.order\"]\n\
+                 every = \"1h\"\ngrace = \"0\"\nrepair = \"propose\"\nowner = \"anna\"\nrunbook = \"r.md\"\n\
+                 drift = { warn = \"1 order\", critical = \"3 orders or 500 NOK\" }\nrails = { stop_above = \"100%\" }\n";
+    let world = World::start(money, shop, crm).await;
+    let run = world.run_of("money").await;
+    let told: Vec<_> = (world.differences(&run).into_iter())
+        .map(|row| (row.key, row.kind, row.grade, row.confirmed))
+        .collect();
+    use DifferenceKind as K;
+    let row = |key: &str, kind, grade| (key.to_owned(), kind, grade, true);
+    assert_eq!(
+        told,
+        [
+            row("2", K::PaidPending, Grade::Repairable),
+            row("3", K::PaidCancelled, Grade::Critical),
+            row("4", K::Unpaid, Grade::Critical),
+            row("5", K::Amount, Grade::Review),
+            row("77", K::Orphan, Grade::Review),
+            row("without order: p8", K::Orphan, Grade::Review),
+        ],
+        "{run:?}"
+    );
+    // 100 that is not known of, 100 kept, 100 that never came, 100 given back, 12 and 13 for nobody.
+    assert_eq!(run.money.get("NOK").map(String::as_str), Some("425"));
+    assert_eq!(run.level, Some(midwatch::store::view::Severity::Critical));
+    let (_, writes) = world.plan(&run);
+    assert_eq!(ends(&writes), [("2", "status", WriteState::Planned)]);
+    world.approve(&run).await;
+    let (_, made) = world.carried_out().await;
+    assert_eq!(ends(&made), [("2", "status", WriteState::Delivered)]);
+    assert_eq!(world.shop.only("orders", "2")["status"], "processing");
+    assert_eq!(world.shop.seen("PATCH"), 1);
+    let run = world.run_of("money").await;
+    assert_eq!(
+        (run.differing + run.only_first + run.only_second, run.plan),
+        (5, None)
     );
     world.end().await;
 }
