@@ -29,6 +29,9 @@ const UNSORTED: f64 = 1.55;
 /// Most megabytes that a comparison may hold, whatever its size.
 const PEAK: f64 = 64.0;
 
+/// Records on each side.
+const COUNT: u64 = 1_000_000;
+
 const FIELDS: [&str; 7] = ["status", "total", "email", "name", "city", "items", "note"];
 
 /// One order as its system writes it; every hundredth differs.
@@ -67,9 +70,8 @@ fn word(sorted: bool) -> &'static str {
 
 fn records(folder: &Path, list: impl Fn(&str) -> String) -> Records {
     let map = |system: &str| {
-        let fields: String = (FIELDS.iter())
-            .map(|name| format!("fields.{name} = \"/{name}\"\n"))
-            .collect();
+        let fields = FIELDS.map(|name| format!("fields.{name} = \"/{name}\"\n"));
+        let fields = fields.concat();
         format!(
             "[systems.{system}]\n[systems.{system}.records.order]\nid = \"/id\"\nkey = \"/number\"\n{fields}list = {}\n",
             list(system)
@@ -208,7 +210,6 @@ fn main() {
     if let Some(folder) = std::env::var_os("MIDWATCH_BENCH_COMPARE") {
         return child(&PathBuf::from(folder));
     }
-    const COUNT: u64 = 1_000_000;
     header("reconcile");
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();

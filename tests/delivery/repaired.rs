@@ -820,17 +820,16 @@ async fn payments_are_held_against_their_orders_and_only_what_a_rule_decides_is_
     let told: Vec<_> = (world.differences(&run).into_iter())
         .map(|row| (row.key, row.kind, row.grade, row.confirmed))
         .collect();
-    use DifferenceKind as K;
     let row = |key: &str, kind, grade| (key.to_owned(), kind, grade, true);
     assert_eq!(
         told,
         [
-            row("2", K::PaidPending, Grade::Repairable),
-            row("3", K::PaidCancelled, Grade::Critical),
-            row("4", K::Unpaid, Grade::Critical),
-            row("5", K::Amount, Grade::Review),
-            row("77", K::Orphan, Grade::Review),
-            row("without order: p8", K::Orphan, Grade::Review),
+            row("2", DifferenceKind::PaidPending, Grade::Repairable),
+            row("3", DifferenceKind::PaidCancelled, Grade::Critical),
+            row("4", DifferenceKind::Unpaid, Grade::Critical),
+            row("5", DifferenceKind::Amount, Grade::Review),
+            row("77", DifferenceKind::Orphan, Grade::Review),
+            row("without order: p8", DifferenceKind::Orphan, Grade::Review),
         ],
         "{run:?}"
     );
