@@ -30,7 +30,7 @@ use crate::store::view::{
 use crate::store::{Incoming, LogEntry};
 
 /// What could not be carried out is tried again after this.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(5);
 /// Differences of a run that are read to judge its plan: all that are kept.
 const DIFFERENCES: usize = 10_000;
 
@@ -111,40 +111,19 @@ async fn carry_out(runner: &Runner, id: PlanId) -> Result<(), String> {
     let words = |error: crate::store::StoreError| error.to_string();
     let config = runner.live.borrow().config.clone();
     let open = (approved.writes.iter()).filter(|write| write.state == WriteState::Planned);
-    // All fields of one record of a system go together.
-    let mut records: BTreeMap<(&str, &str, WriteVerb), Vec<&PlanWrite>> = BTreeMap::new();
+    // All fields of one record of a system go together, and a record is judged in both systems before anything of it is on
+    // its way: else the first would hold up the second.
+    let mut records: BTreeMap<&str, BTreeMap<(&str, WriteVerb), Vec<&PlanWrite>>> = BTreeMap::new();
     for write in open {
-        let record = (write.system.as_str(), write.key.as_str(), write.verb);
-        records.entry(record).or_default().push(write);
+        let record = records.entry(&write.key).or_default();
+        let place = (write.system.as_str(), write.verb);
+        record.entry(place).or_default().push(write);
     }
-    for writes in records.into_values() {
-        let all = |why: &str| {
-            let refused = writes.iter().map(|write| (write.n, why.to_owned()));
-            Outcome::Refuse(refused.collect())
-        };
-        let outcomes = match judged_by(&config, &approved) {
-            Err(why) => vec![all(&why)],
-            Ok((job, records)) => {
-                let judging = Judging {
-                    runner,
-                    config: &config,
-                    job,
-                    records,
-                    approved: &approved,
-                };
-                match judging.judge(&writes).await? {
-                    outcomes if store.clock().now() < approved.plan.expires => outcomes,
-                    outcomes => (outcomes.into_iter())
-                        .map(|outcome| match outcome {
-                            Outcome::Later => {
-                                all("it could not be looked at before the plan's time was over")
-                            }
-                            outcome => outcome,
-                        })
-                        .collect(),
-                }
-            }
-        };
+    for systems in records.into_values() {
+        let mut outcomes = Vec::new();
+        for writes in systems.into_values() {
+            outcomes.extend(judged(runner, &config, &approved, &writes).await?);
+        }
         for outcome in outcomes {
             match outcome {
                 Outcome::Send(numbers, incoming) => {
@@ -163,6 +142,39 @@ async fn carry_out(runner: &Runner, id: PlanId) -> Result<(), String> {
     let log = ended(runner, id).await?;
     store.end_plan(id, log).await.map_err(words)?;
     Ok(())
+}
+
+/// Judges the writes of one record of a system; what cannot be looked at in time is refused.
+async fn judged(
+    runner: &Runner,
+    config: &Config,
+    approved: &Approved,
+    writes: &[&PlanWrite],
+) -> Result<Vec<Outcome>, String> {
+    let all = |why: &str| {
+        let refused = writes.iter().map(|write| (write.n, why.to_owned()));
+        Outcome::Refuse(refused.collect())
+    };
+    let (job, records) = match judged_by(config, approved) {
+        Err(why) => return Ok(vec![all(&why)]),
+        Ok(found) => found,
+    };
+    let judging = Judging {
+        runner,
+        config,
+        job,
+        records,
+        approved,
+    };
+    let outcomes = judging.judge(writes).await?;
+    if runner.store.clock().now() < approved.plan.expires {
+        return Ok(outcomes);
+    }
+    let in_time = |outcome| match outcome {
+        Outcome::Later => all("it could not be looked at before the plan's time was over"),
+        outcome => outcome,
+    };
+    Ok(outcomes.into_iter().map(in_time).collect())
 }
 
 /// The line of a plan of which every write was handed over or refused.

@@ -121,12 +121,23 @@ fn all(system: &Crm) -> Vec<String> {
     all
 }
 
+/// Marks a configuration in which no field is the CRM's.
+const ALL_SHOPS: &str = "# the shop owns all of it\n";
+
 async fn start(folder: &Path, shop: &Crm, crm: &Crm, job: &str) -> Worker {
+    let maps = if job.contains(ALL_SHOPS) {
+        MAPS.replace(
+            "owner = \"crm\", writers = [\"shop:create_only\"]",
+            "owner = \"shop\"",
+        )
+    } else {
+        MAPS.to_owned()
+    };
     let text = format!(
         "[site]\nname = \"test\"\ndatabase = \"m.db\"\n[ingest]\nlisten = \"127.0.0.1:0\"\n[limits]\ndisk_reserve = \"1MiB\"\n\
          [defaults.path]\njitter = 0\n[systems.shop]\nurl = \"http://{}\"\nprivate = true\n\
          [systems.crm]\nurl = \"http://{}\"\nprivate = true\n\
-         [systems.payments]\nurl = \"http://{}\"\nprivate = true\n{MAPS}\n{job}",
+         [systems.payments]\nurl = \"http://{}\"\nprivate = true\n{maps}\n{job}",
         shop.receiver.address, crm.receiver.address, crm.receiver.address
     );
     let file = folder.join("midwatch.toml");
@@ -849,4 +860,149 @@ async fn payments_are_held_against_their_orders_and_only_what_a_rule_decides_is_
         (5, None)
     );
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_owner_removed_is_removed_only_where_the_job_says_so() {
+    let deletes = format!(
+        "{ALL_SHOPS}repair = \"propose\"\nrails = {{ stop_above = \"90%\", deletes = true }}\n"
+    );
+    let world = agreed(&deletes).await;
+    put(&world.shop, &[order(10, "Ola", "processing", "12.50")]);
+    let run = world.run().await;
+    world.approve(&run).await;
+    world.carried_out().await;
+    // The CRM has a record that the shop never had, and one that the shop had and removed.
+    put(&world.crm, &[order(11, "Per", "processing", "1.00")]);
+    let learnt = midwatch::record::ledger::Learned {
+        system: "shop".to_owned(),
+        about: midwatch::record::ledger::About {
+            kind: "order".to_owned(),
+            key: "10".to_owned(),
+        },
+        id: Some("orders-10".to_owned()),
+        ..midwatch::record::ledger::Learned::default()
+    };
+    world.worker.store().learn(learnt).await.expect("learnt");
+    remove(&world.shop, 10);
+    let run = world.run().await;
+    let (_, writes) = world.plan(&run);
+    let planned: Vec<_> = writes
+        .iter()
+        .map(|write| (write.key.as_str(), write.verb))
+        .collect();
+    assert_eq!(planned, [("10", WriteVerb::Delete)]);
+    world.approve(&run).await;
+    let (_, made) = world.carried_out().await;
+    assert_eq!(made[0].state, WriteState::Delivered, "{made:#?}");
+    assert_eq!(world.crm.seen("DELETE"), 1);
+    assert_eq!(
+        world.crm.only("orders", "11")["name"],
+        "Per",
+        "it was never the shop's"
+    );
+    assert_eq!(world.crm.count("orders"), 10);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_what_is_compared_is_only_reported_at_first() {
+    let world = agreed(PROPOSE).await;
+    edit(&world.shop, 1, "status", "completed");
+    let World {
+        shop,
+        crm,
+        worker,
+        folder,
+    } = world;
+    soon(worker.drain()).await;
+    drop(worker);
+    let job = format!(
+        "{JOB}fields.status = {{ compare = \"casefold\" }}\nfields.total = {{}}\n{PROPOSE}"
+    );
+    let worker = start(folder.path(), &shop, &crm, &job).await;
+    let world = World {
+        shop,
+        crm,
+        worker,
+        folder,
+    };
+    let run = world.run().await;
+    assert_eq!((run.differing, run.plan), (1, None), "{run:?}");
+    assert_eq!(
+        run.note.as_deref(),
+        Some("what its records are matched or read by was changed: this run only reports")
+    );
+    let run = world.run().await;
+    assert!(run.plan.is_some() && run.note.is_none(), "{run:?}");
+    world.end().await;
+}
+
+/// A small generator: the same numbers for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_plan_nothing_repairable_is_left_and_nothing_else_was_touched() {
+    for seed in [1, 7, 42] {
+        let world = agreed(PROPOSE).await;
+        let mut dice = Dice(seed);
+        for n in 0..10 {
+            let key = 1 + dice.below(9);
+            let status = ["completed", "refunded", "on hold"][dice.below(3) as usize];
+            match dice.below(6) {
+                0 => edit(&world.shop, key, "status", status),
+                1 => edit(&world.crm, key, "status", status),
+                2 => edit(&world.crm, key, "total", &format!("{}.00", dice.below(90))),
+                3 => edit(&world.crm, key, "name", &format!("Kari {n}")),
+                4 => edit(&world.shop, key, "name", &format!("Ola {n}")),
+                _ => put(&world.shop, &[order(20 + n, "Per", status, "5.00")]),
+            }
+        }
+        let run = world.run().await;
+        let Some(_) = run.plan else {
+            panic!("seed {seed} made no plan: {run:?}");
+        };
+        let (_, writes) = world.plan(&run);
+        let before = [all(&world.shop), all(&world.crm)];
+        world.approve(&run).await;
+        let (_, made) = world.carried_out().await;
+        assert!(
+            made.iter()
+                .all(|write| write.state == WriteState::Delivered),
+            "{seed}: {made:#?}"
+        );
+        let after = [all(&world.shop), all(&world.crm)];
+        for (system, (before, after)) in ["shop", "crm"].iter().zip(before.iter().zip(&after)) {
+            let planned = |record: &&String| {
+                let value: Value = serde_json::from_str(record).expect("JSON");
+                writes
+                    .iter()
+                    .any(|write| write.system == *system && value["key"] == write.key)
+            };
+            let others = |all: &[String]| -> Vec<String> {
+                all.iter()
+                    .filter(|record| !planned(record))
+                    .cloned()
+                    .collect()
+            };
+            assert_eq!(others(before), others(after), "seed {seed}, {system}");
+        }
+        let run = world.run().await;
+        let left = world.differences(&run);
+        assert!(
+            left.iter().all(|row| row.grade != Grade::Repairable),
+            "seed {seed}: {left:#?}"
+        );
+        world.end().await;
+    }
 }
