@@ -1,10 +1,8 @@
 //! `midwatch adopt KIND`: midwatch learns what two systems hold already.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
-
+use super::bar::Bar;
 use super::context::{Context, reader};
 use super::{Voice, out};
 use crate::config::model::Config;
@@ -67,11 +65,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
 
 /// Shows on a terminal how far the listings are.
 async fn watch(config: &Config, kind: &str) -> std::convert::Infallible {
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner()
-    } else {
-        ProgressBar::hidden()
-    };
+    let mut bar = Bar::new(None);
     loop {
         tokio::time::sleep(LOOK).await;
         if bar.is_hidden() {
@@ -83,8 +77,7 @@ async fn watch(config: &Config, kind: &str) -> std::convert::Infallible {
         };
         rows.retain(|row| row.kind == kind);
         if !rows.is_empty() {
-            bar.set_message(adoption_progress(&rows, Clock::System.now()));
-            bar.tick();
+            bar.draw(&adoption_progress(&rows, Clock::System.now()));
         }
     }
 }

@@ -18,6 +18,7 @@ mod adopt;
 mod adopt_host;
 mod backfill;
 mod backup;
+mod bar;
 mod cancel;
 mod check;
 mod completions;

@@ -1,15 +1,14 @@
 //! `midwatch reconcile`: the comparisons of two systems; run one now, see what differs.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::bar::Bar;
 use super::context::{Context, reader, unpinned};
 use super::out;
 use super::veil::maps_of;
@@ -154,23 +153,18 @@ async fn wait(
     job: &str,
     before: Option<RunId>,
 ) -> anyhow::Result<RunRow> {
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner()
-    } else {
-        ProgressBar::hidden()
-    };
+    let mut bar = Bar::new(None);
     loop {
         changes.mark_unchanged();
         let newest = reader.runs(Some(job), 1)?.into_iter().next();
         if let Some(run) = newest.filter(|run| Some(run.id) != before) {
             if run.ended.is_some() {
-                bar.finish_and_clear();
+                bar.clear();
                 return Ok(run);
             }
             if !bar.is_hidden() {
                 let sides = reader.sides(run.id)?;
-                bar.set_message(progress(&run, &sides, Clock::System.now()));
-                bar.tick();
+                bar.draw(&progress(&run, &sides, Clock::System.now()));
             }
         }
         if let Ok(changed) = tokio::time::timeout(LOOK, changes.changed()).await {

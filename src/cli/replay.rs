@@ -1,11 +1,9 @@
 //! `midwatch replay`: deliver again what was previewed, canary first, paced, followed to its report.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Voice;
+use super::bar::Bar;
 use super::context::{Acting, Context, reader};
 use super::out;
 use super::select::Select;
@@ -103,22 +101,19 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
 /// Follows a batch to its end.
 async fn finish(acting: &Acting, config: &Config, batch: BatchId) -> anyhow::Result<BatchRow> {
     let mut changes = acting.client().changes();
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new(0).with_style(ProgressStyle::with_template(
-            "{wide_bar} {pos}/{len} {msg}",
-        )?)
-    } else {
-        ProgressBar::hidden()
-    };
+    let mut bar = Bar::new(None);
     let reader = reader(config)?;
     loop {
         changes.mark_unchanged();
         let row = reader
             .batch(batch)?
             .ok_or_else(|| anyhow::anyhow!("replay {} is gone", batch.0))?;
-        bar.set_length(row.total);
-        bar.set_position(row.delivered + row.died + row.skipped);
-        bar.set_message(format!("{} died again", row.died));
+        bar.total = Some(row.total);
+        bar.done = row.delivered + row.died + row.skipped;
+        bar.draw(&format!(
+            "{} of {}, {} died again",
+            bar.done, row.total, row.died
+        ));
         let in_flight = row.released > 0;
         let over = match row.state {
             BatchState::Done => true,
@@ -126,7 +121,7 @@ async fn finish(acting: &Acting, config: &Config, batch: BatchId) -> anyhow::Res
             BatchState::Canary | BatchState::Running => false,
         };
         if over {
-            bar.finish_and_clear();
+            bar.clear();
             return Ok(row);
         }
         changes.changed().await?;

@@ -1,12 +1,12 @@
 //! `midwatch send FILE|-`: take events in from a file of JSON lines, through the same door as everything else.
 
-use std::io::{BufRead, BufReader, IsTerminal as _, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::bar::Bar;
 use super::context::Context;
 use super::out;
 use crate::control::wire::{SendOutcome, SendReceipt};
@@ -107,17 +107,17 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         let size = metadata.len();
         (Box::new(file), size)
     };
-    let bar = progress(size)?;
+    let mut bar = Bar::new((size > 0).then_some(size));
     let acting = context.acting(&config).await?;
     let outcome = all(
         &acting,
         BufReader::with_capacity(1 << 16, input),
-        &bar,
+        &mut bar,
         args.json,
         config.ingest.max_body.min(MAX_LINE),
     )
     .await;
-    bar.finish_and_clear();
+    bar.clear();
     acting.close().await;
     let summary = outcome?;
     if args.json {
@@ -129,23 +129,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
     Ok(if bad { super::FAILED } else { super::OK })
 }
 
-fn progress(size: u64) -> anyhow::Result<ProgressBar> {
-    Ok(if !std::io::stderr().is_terminal() {
-        ProgressBar::hidden()
-    } else if size == 0 {
-        ProgressBar::no_length()
-            .with_style(ProgressStyle::with_template("{spinner} {bytes} {msg}")?)
-    } else {
-        ProgressBar::new(size).with_style(ProgressStyle::with_template(
-            "{wide_bar} {bytes}/{total_bytes} {msg}",
-        )?)
-    })
-}
-
 async fn all(
     acting: &super::context::Acting,
     mut input: impl BufRead,
-    bar: &ProgressBar,
+    bar: &mut Bar,
     json: bool,
     most: usize,
 ) -> anyhow::Result<Summary> {
@@ -157,7 +144,7 @@ async fn all(
         if batch.items.is_empty() {
             break;
         }
-        bar.inc(batch.bytes as u64);
+        bar.done += batch.bytes as u64;
         let numbers: Vec<u64> = batch.items.iter().map(|(number, _)| *number).collect();
         let mut events = Vec::with_capacity(batch.items.len());
         let mut receipts: Vec<Option<SendReceipt>> = Vec::with_capacity(batch.items.len());
@@ -205,15 +192,20 @@ async fn all(
             } else if let Some(reason) = &receipt.reason {
                 shown += 1;
                 if shown <= SHOWN {
-                    bar.suspend(|| out::say(&format!("line {line}: {reason}")))?;
+                    bar.clear();
+                    out::say(&format!("line {line}: {reason}"))?;
                     for fault in &receipt.faults {
                         let told = format!("{} {}", fault.pointer, fault.text);
-                        bar.suspend(|| out::say(&format!("  {}", Visible::of(told.trim_start()))))?;
+                        out::say(&format!("  {}", Visible::of(told.trim_start())))?;
                     }
                 }
             }
         }
-        bar.set_message(format!("{} accepted", summary.accepted));
+        bar.draw(&format!(
+            "{} KiB, {} accepted",
+            bar.done >> 10,
+            summary.accepted
+        ));
     }
     if shown > SHOWN && !json {
         out::say(&format!("... and {} more like these", shown - SHOWN))?;

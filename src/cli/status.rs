@@ -320,9 +320,15 @@ fn words(severity: &str, wrong: &[Trouble], overview: &Overview, config: &Config
                     .map(|due| overview.at.since(due))
                     .filter(|age| *age >= Duration::from_secs(1))
                     .map_or_else(String::new, |age| format!("due for {}", short(age))),
-                path_state(path, config.path(&path.name), worker, overview.at)
-                    .word()
-                    .to_owned(),
+                path_state(
+                    path,
+                    config.path(&path.name),
+                    worker,
+                    overview.at,
+                    config.site.timezone,
+                )
+                .word()
+                .to_owned(),
             ]
         })
         .collect();

@@ -12,6 +12,7 @@ mod carry;
 mod channels;
 mod contracts;
 pub mod diagnostic;
+mod duty;
 mod entities;
 mod expression;
 mod files;

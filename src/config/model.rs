@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cron::Cron;
+use crate::duty::{Due, Person, Policy, Recipient, Rota, Stint, Tell};
 use crate::event::contract::Contract;
 use crate::queue::model::Class;
 use crate::record::map::{RecordMap, Shape};
@@ -45,6 +46,16 @@ pub struct Config {
     pub repairs: Vec<Path>,
     /// `[channels.KIND.NAME]`, keyed `kind:name`.
     pub channels: BTreeMap<String, Channel>,
+    /// `[mail]`.
+    pub mail: Option<Mail>,
+    /// `[people]`, by name. Each way to reach them is a channel too.
+    pub people: BTreeMap<String, Person>,
+    /// `[oncall.NAME]`.
+    pub oncall: BTreeMap<String, Rota>,
+    /// `[escalation.NAME]`.
+    pub escalation: BTreeMap<String, Policy>,
+    /// `[watch]`.
+    pub watch: Watch,
     /// `[reconcile.NAME]`.
     pub reconcile: Vec<Job>,
     /// `[contracts."TYPE"]`, by event type.
@@ -57,6 +68,38 @@ impl Config {
     /// The path called `name`, also an internal one.
     pub fn path(&self, name: &str) -> Option<&Path> {
         self.all_paths().find(|path| path.name == name)
+    }
+
+    /// What an `escalation` means; a channel alone has a policy of its own. None if it is neither.
+    pub fn policy(&self, name: &str) -> Option<Policy> {
+        let of_channel = || {
+            self.channels
+                .get(name)
+                .map(|one| Policy::of_channel(&one.name))
+        };
+        self.escalation.get(name).cloned().or_else(of_channel)
+    }
+
+    /// Who is told by a level's line, and where: whoever is on call at `now`, a person, or a channel. Nobody where it leads
+    /// nowhere.
+    pub fn recipient(&self, tell: &Tell, taken: &[Stint], now: Timestamp) -> Option<Recipient> {
+        let person = |name: &str| {
+            self.people.get(name).map(|person| Recipient {
+                who: person.name.clone(),
+                channels: person.channels.clone(),
+            })
+        };
+        match tell {
+            Tell::Person(name) => person(name),
+            Tell::Rota(name) => {
+                let rota = self.oncall.get(name)?;
+                person(rota.on_call(now, taken, self.site.timezone).0)
+            }
+            Tell::Channel(name) => self.channels.get(name).map(|channel| Recipient {
+                who: channel.name.clone(),
+                channels: vec![channel.name.clone()],
+            }),
+        }
     }
 
     /// All that deliver: `paths`, then `repairs`.
@@ -532,7 +575,7 @@ pub struct Path {
     pub on_dead_continue: bool,
     /// Who answers for it.
     pub owner: String,
-    /// Key into `Config::channels`.
+    /// Where it escalates to: a policy or a channel ([`Config::policy`]).
     pub escalation: Option<String>,
     /// The runbook's file, absolute.
     pub runbook: Option<PathBuf>,
@@ -552,8 +595,8 @@ pub struct Path {
     pub breaker: BreakerPolicy,
     /// Overrides of the classes, first match wins.
     pub classes: Vec<ClassOverride>,
-    /// When the business notices that a delivery is late, after acceptance.
-    pub due: Option<Duration>,
+    /// When the business notices that a delivery is late.
+    pub due: Option<Due>,
     /// minijinja expression for the value at stake, a decimal (`data.total`).
     pub value: Option<String>,
     /// Live, or shadow until `midwatch golive`.
@@ -668,14 +711,115 @@ pub struct ClassOverride {
 }
 
 /// `[channels.KIND.NAME]`: where pages and escalations go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
     /// `kind:name`.
     pub name: String,
-    /// The webhook's URL, itself a secret for most vendors.
-    pub webhook: SecretRef,
+    /// How it is spoken to.
+    pub kind: ChannelKind,
     /// Its address may be private or loopback.
     pub private: bool,
+}
+
+/// How a channel is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelKind {
+    /// Mail, by the server of `[mail]`.
+    Email {
+        /// Addresses.
+        to: Vec<String>,
+    },
+    /// A topic of ntfy.
+    Ntfy {
+        /// The topic's whole URL, itself a secret: whoever knows it reads along.
+        topic: SecretRef,
+        /// An access token for it.
+        token: Option<SecretRef>,
+        /// The topic that its buttons answer to; none: no buttons.
+        replies: Option<SecretRef>,
+    },
+    /// PagerDuty, Events API v2.
+    PagerDuty {
+        /// The integration key.
+        key: SecretRef,
+        /// Where events are taken.
+        url: String,
+    },
+    /// An incoming webhook of Slack, or of what speaks like it; its URL is the secret.
+    Slack(SecretRef),
+    /// Anything that takes a POST; its URL is the secret.
+    Webhook(SecretRef),
+}
+
+impl ChannelKind {
+    /// The word of the configuration.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Email { .. } => "email",
+            Self::Ntfy { .. } => "ntfy",
+            Self::PagerDuty { .. } => "pagerduty",
+            Self::Slack(_) => "slack",
+            Self::Webhook(_) => "webhook",
+        }
+    }
+}
+
+/// `[mail]`: the server that takes our mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is kept private.
+    pub security: Security,
+    /// User and password.
+    pub login: Option<(String, SecretRef)>,
+    /// Who it is from.
+    pub from: String,
+    /// Its address may be private or loopback.
+    pub private: bool,
+}
+
+/// How a mail connection is kept private.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// TLS from the first byte (RFC 8314).
+    Tls,
+    /// TLS after STARTTLS, never without (RFC 3207).
+    StartTls,
+    /// In clear, for a server on this machine.
+    None,
+}
+
+/// `[watch]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// Where what belongs to no path escalates to: a policy or a channel.
+    pub escalation: Option<String>,
+    /// An acknowledgement holds this long, unless the one who gave it goes on working.
+    pub lease: Duration,
+    /// The URL that is asked while all is well, so that somebody else notices when it is not.
+    pub heartbeat: Option<SecretRef>,
+    /// How often.
+    pub heartbeat_every: Duration,
+    /// The console rings at a new critical incident.
+    pub bell: bool,
+    /// The heartbeat's address may be private or loopback.
+    pub private: bool,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            escalation: None,
+            lease: Duration::from_secs(30 * 60),
+            heartbeat: None,
+            heartbeat_every: Duration::from_secs(60),
+            bell: true,
+            private: false,
+        }
+    }
 }
 
 /// `[reconcile.NAME]`: something that is checked on a schedule, and measured against thresholds.

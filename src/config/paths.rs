@@ -14,6 +14,7 @@ use super::sections::Named;
 use super::settings::{Settings, settings};
 use super::tolerance;
 use super::values::{DAY, check_name, check_reference, is_private};
+use crate::duty::Policy;
 use crate::ids::MAX_FAN_OUT;
 use crate::record::read::overlap;
 
@@ -23,6 +24,8 @@ pub(super) struct Surroundings<'s> {
     pub(super) systems: &'s Named<System>,
     /// `[channels]`.
     pub(super) channels: &'s Named<Channel>,
+    /// `[escalation]`.
+    pub(super) policies: &'s Named<Policy>,
     /// `[contracts]`.
     pub(super) contracts: &'s Contracts<'s>,
     /// The folder that runbooks are relative to.
@@ -99,7 +102,7 @@ pub(super) fn paths(
     defaults: &Section<'_>,
     around: &Surroundings<'_>,
 ) -> Vec<Path> {
-    let shared = settings(defaults, around.channels, around.base);
+    let shared = settings(defaults, around);
     for key in [
         "route",
         "events",
@@ -213,7 +216,7 @@ fn path<'a>(
     let route = section
         .require("route", ROUTE)
         .and_then(|value| route(&value, around.systems));
-    let own = settings(section, around.channels, around.base);
+    let own = settings(section, around);
     let sync = own.sync.or(shared.sync).unwrap_or(Sync::Queue);
     let events = events(section, sync, route.as_ref(), around.systems);
     let is_mapped = route.as_ref().is_some_and(|route| route.types.is_some());

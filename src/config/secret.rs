@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::model::{Auth, Config, SecretRef};
+use super::model::{Auth, ChannelKind, Config, SecretRef};
 
 /// The largest secret file, in bytes: a key, not a document.
 const LARGEST: u64 = 64 * 1024;
@@ -180,7 +180,27 @@ pub fn all(config: &Config) -> Vec<(String, &SecretRef)> {
         }
     }
     for (name, channel) in &config.channels {
-        all.push((format!("channel {name}"), &channel.webhook));
+        let at = format!("channel {name}");
+        match &channel.kind {
+            ChannelKind::Email { .. } => {}
+            ChannelKind::Ntfy {
+                topic,
+                token,
+                replies,
+            } => {
+                all.push((at.clone(), topic));
+                let others = token.iter().chain(replies);
+                all.extend(others.map(|one| (at.clone(), one)));
+            }
+            ChannelKind::PagerDuty { key, .. } => all.push((at, key)),
+            ChannelKind::Slack(webhook) | ChannelKind::Webhook(webhook) => all.push((at, webhook)),
+        }
+    }
+    if let Some((_, password)) = config.mail.as_ref().and_then(|mail| mail.login.as_ref()) {
+        all.push(("mail".to_owned(), password));
+    }
+    if let Some(heartbeat) = &config.watch.heartbeat {
+        all.push(("watch.heartbeat".to_owned(), heartbeat));
     }
     all
 }

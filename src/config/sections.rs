@@ -15,17 +15,11 @@ use super::reader::{Section, Value};
 use super::suggest::{did_you_mean, nearest};
 use super::uses::Brought;
 use super::values::DAY;
-use super::{channels, contracts, entities, owners, paths, reconcile, repair, systems};
+use super::{channels, contracts, duty, entities, owners, paths, reconcile, repair, systems};
 use crate::time::short;
 
 /// Keys of the root that a later version brings.
-const LATER: &[(&str, &str)] = &[
-    ("people", "people"),
-    ("oncall", "on-call rotas"),
-    ("escalation", "escalation policies"),
-    ("peers", "peers"),
-    ("rules", "rules"),
-];
+const LATER: &[(&str, &str)] = &[("peers", "peers"), ("rules", "rules")];
 
 /// The largest body that is ever accepted: an event is read into memory and kept in one row.
 const LARGEST_BODY: u64 = 1 << 20;
@@ -91,12 +85,27 @@ pub(super) fn config<'a>(
     };
     let (mut systems, brought) = systems::systems(&root.section("systems"), &around);
     let entities = entities::entities(&root.section("entities"), &mut systems);
-    let channels = channels::channels(&root.section("channels"), &base);
+    let mail_section = root.get("mail").and_then(|value| value.section());
+    let has_mail = mail_section.is_some();
+    let mail = mail_section.and_then(|section| channels::mail(&section, &base));
+    let mut channels = channels::channels(&root.section("channels"), &base, has_mail);
+    let people = duty::people(&root.section("people"), &mut channels, &base, has_mail);
+    let oncall = duty::rotas(&root.section("oncall"), &people);
+    let escalation = duty::policies(
+        &root.section("escalation"),
+        &duty::Reachable {
+            people: &people,
+            rotas: &oncall,
+            channels: &channels,
+        },
+    );
+    let watch = duty::watch(&root.section("watch"), &escalation, &channels, &base);
     let contracts = contracts::contracts(&root.section("contracts"), &site.contracts, &base);
     let defaults = root.section("defaults");
     let surroundings = paths::Surroundings {
         systems: &systems,
         channels: &channels,
+        policies: &escalation,
         contracts: &contracts,
         base: &base,
         live_from: site.live_from.is_some(),
@@ -154,6 +163,11 @@ pub(super) fn config<'a>(
         systems: systems.good,
         paths,
         channels: channels.good,
+        mail,
+        people: people.good,
+        oncall: oncall.good,
+        escalation: escalation.good,
+        watch,
         reconcile,
         contracts: contracts.good,
         entities: (entities.into_iter())

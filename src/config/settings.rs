@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::duty::policy_or_channel;
 use super::model::{BreakerPolicy, ClassOverride, Mode, Sync};
+use super::paths::Surroundings;
 use super::reader::{Section, Value, quoted};
-use super::sections::Named;
 use super::suggest::{alternatives, did_you_mean};
 use super::values::{DAY, INSTANT, is_header_name};
+use crate::duty::Due;
 use crate::event::expr::Kind;
 use crate::queue::model::Class;
 
@@ -47,7 +49,7 @@ pub(super) struct Settings<'a> {
     pub(super) retry_after_cap: Option<Duration>,
     pub(super) breaker: Breaker,
     pub(super) classes: Option<Vec<ClassOverride>>,
-    pub(super) due: Option<Duration>,
+    pub(super) due: Option<Due>,
     pub(super) value: Option<String>,
 }
 
@@ -75,11 +77,8 @@ impl Breaker {
 }
 
 /// Reads the shared keys of a section. The caller finishes it.
-pub(super) fn settings<'a>(
-    section: &Section<'a>,
-    channels: &Named<super::model::Channel>,
-    base: &Path,
-) -> Settings<'a> {
+pub(super) fn settings<'a>(section: &Section<'a>, around: &Surroundings<'_>) -> Settings<'a> {
+    let base = around.base;
     let expression = |key, kind| section.get(key).and_then(|value| value.expression(kind));
     let duration = |key, range| section.get(key).and_then(|value| value.duration(range));
     let syncs = [
@@ -103,7 +102,7 @@ pub(super) fn settings<'a>(
             .map(str::to_owned),
         escalation: section
             .get("escalation")
-            .and_then(|value| value.reference("channel", channels.known())),
+            .and_then(|value| policy_or_channel(&value, around.policies, around.channels)),
         runbook: section
             .get("runbook")
             .and_then(|value| runbook(&value, base)),
@@ -138,8 +137,21 @@ pub(super) fn settings<'a>(
             .map(|breaker| breaker_of(&breaker))
             .unwrap_or_default(),
         classes: section.get("classes").and_then(|value| classes(&value)),
-        due: duration("due", INSTANT..=DAY * 366),
+        due: section.get("due").and_then(|value| due(&value)),
         value: expression("value", Kind::Expression),
+    }
+}
+
+/// When the business notices.
+fn due(value: &Value<'_>) -> Option<Due> {
+    let text = value.as_text().unwrap_or_default();
+    match Due::parse(text) {
+        Some(due @ Due::Workday(_)) => Some(due),
+        None if text.contains("workday") => {
+            value.wrong("a duration such as \"2h\", or \"next workday 09:00\"", None);
+            None
+        }
+        _ => value.duration(INSTANT..=DAY * 366).map(Due::After),
     }
 }
 

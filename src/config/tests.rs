@@ -175,7 +175,7 @@ fn a_paths_own_words_win_over_the_defaults_and_those_over_ours() {
         (deals.breaker.min, deals.breaker.rate, deals.breaker.refused),
         (20, 0.5, 5)
     );
-    assert_eq!(deals.due, Some(seconds(12 * 3600)));
+    assert_eq!(deals.due, Some(crate::duty::Due::After(seconds(12 * 3600))));
     assert_eq!(
         deals.classes,
         [

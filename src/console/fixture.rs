@@ -185,6 +185,7 @@ pub fn overview() -> Overview {
         p99: Some(120),
     };
     Overview {
+        taken: Vec::new(),
         at: NOW,
         paths: vec![crm, ledger],
         unrouted: 2,

@@ -14,7 +14,8 @@ use super::actions::refused;
 use crate::config::live::Runtime;
 use crate::event::{Event, Origin};
 use crate::ids::PathId;
-use crate::store::view::{Breaker, DeadGroup, DeliveryDetail, Overview, PathRow};
+use crate::page::{Occasion, Page};
+use crate::store::view::{Breaker, DeadGroup, DeliveryDetail, Overview, PathRow, Severity};
 use crate::store::{Incoming, Route, reference};
 use crate::time::{Timestamp, short};
 use crate::visible::{Visible, line};
@@ -43,9 +44,11 @@ pub(super) struct Facts<'a> {
 /// A message with the way it takes.
 #[derive(Debug)]
 pub(super) struct Message {
+    /// The channels, in words.
     pub channel: String,
     pub lines: Vec<String>,
-    page: PathId,
+    pages: Vec<PathId>,
+    page: Page,
     /// How the event that it is about is referred to.
     cause: Option<String>,
 }
@@ -56,22 +59,20 @@ pub(super) fn compose(facts: &Facts<'_>) -> Result<Message, Refused> {
     let Some(path) = config.path(facts.path) else {
         return Err(refused("the path is not configured"));
     };
-    let Some(channel) = &path.escalation else {
+    let Some(escalation) = &path.escalation else {
         return Err(refused(format!(
             "{0} has nowhere to escalate to: set `escalation` in [paths.{0}] to a channel",
             path.name
         )));
     };
-    let Some(page) = facts.runtime.id(&format!("page/{channel}")) else {
-        return Err(refused(format!("the channel {channel} is not configured")));
-    };
-    let mut lines = vec![format!(
-        "{}: {} ({} -> {}) needs help",
-        config.site.name, path.name, path.from, path.to
-    )];
+    let (channel, pages) = told(facts, escalation)?;
+    let title = format!("{} ({} -> {}) needs help", path.name, path.from, path.to);
+    let mut lines = Vec::new();
     let row = (facts.overview.paths.iter()).find(|row| row.name == path.name);
     if let Some(row) = row {
-        numbers(&mut lines, row, facts.overview.at, path.due);
+        let zone = config.site.timezone;
+        let late = crate::watch::late_at(row, Some(path), zone);
+        numbers(&mut lines, row, facts.overview.at, late);
     }
     if let Some(foreign) = &facts.overview.foreign_host {
         lines.push(format!(
@@ -115,15 +116,49 @@ pub(super) fn compose(facts: &Facts<'_>) -> Result<Message, Refused> {
         let note = Visible::lines_of(note).into_string();
         lines.push(format!("Note: {note}"));
     }
-    Ok(Message {
-        channel: channel.clone(),
+    let page = Page {
+        site: config.site.name.clone(),
+        occasion: Occasion::Note,
+        severity: Severity::Critical,
+        incident: None,
+        title,
         lines,
+        runbook: path.runbook.as_deref().map(crate::runbook::stem),
+        since: facts.overview.at,
+        dedup: format!("midwatch/{}/{}", config.site.name, path.name),
+        buttons: Vec::new(),
+        text: String::new(),
+    };
+    Ok(Message {
+        channel,
+        lines: page.whole().lines().map(str::to_owned).collect(),
+        pages,
         page,
         cause: facts.delivery.map(|detail| {
             let row = &detail.row;
             reference(row.id.event(), &row.source, &row.event_id)
         }),
     })
+}
+
+/// Where the first level of an escalation leads, in words and as paths.
+fn told(facts: &Facts<'_>, escalation: &str) -> Result<(String, Vec<PathId>), Refused> {
+    let config = &facts.runtime.config;
+    let policy = config.policy(escalation);
+    let level = policy.as_ref().and_then(|policy| policy.critical.first());
+    let now = facts.overview.at;
+    let tell = level.iter().flat_map(|level| &level.tell);
+    let all: Vec<_> = tell
+        .filter_map(|tell| config.recipient(tell, &facts.overview.taken, now))
+        .filter_map(|recipient| recipient.channels.into_iter().next())
+        .collect();
+    let pages: Vec<PathId> = (all.iter())
+        .filter_map(|channel| facts.runtime.id(&format!("page/{channel}")))
+        .collect();
+    if pages.is_empty() {
+        return Err(refused(format!("{escalation} leads to no channel")));
+    }
+    Ok((all.join(", "), pages))
 }
 
 /// ", due for 5m" and the like: whole seconds, nothing under one.
@@ -150,7 +185,7 @@ fn because(reason: &str) -> String {
     }
 }
 
-fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<Duration>) {
+fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<Timestamp>) {
     lines.push(match (&row.pause, &row.breaker) {
         (Some(pause), _) => format!(
             "State: paused by {}{}{}",
@@ -179,8 +214,7 @@ fn numbers(lines: &mut Vec<String>, row: &PathRow, now: Timestamp, due: Option<D
     if let Some(oldest) = row.oldest_due {
         backlog += &lasting(", due for ", now.since(oldest));
     }
-    if let (Some(oldest), Some(due)) = (row.oldest_open, due) {
-        let late = oldest + due;
+    if let Some(late) = due {
         if late > now {
             backlog += &lasting(", first late in ", late.since(now));
         } else {
@@ -222,17 +256,9 @@ fn delivery(lines: &mut Vec<String>, detail: &DeliveryDetail, now: Timestamp) {
 }
 
 impl Message {
-    /// The text with Slack's three special characters escaped, as its documentation asks: nobody can be mentioned.
-    fn text(&self) -> String {
-        (self.lines.join("\n"))
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
-    }
-
     /// The internal event of a submission, routed to the channel's page path.
     pub fn incoming(&self, submission: &str, now: Timestamp) -> Incoming {
-        let data = serde_json::json!({ "text": self.text() }).to_string();
+        let data = self.page.to_json();
         let digest = Sha256::digest(data.as_bytes());
         let mut short_digest = [0; 16];
         short_digest.copy_from_slice(&digest[..16]);
@@ -252,13 +278,15 @@ impl Message {
                 data: Bytes::from(data),
                 origin: Origin::Internal,
             },
-            routes: vec![Route {
-                path: self.page,
-                order_key: None,
-                on_dead_continue: false,
-                delay: Duration::ZERO,
-                hold: None,
-            }],
+            routes: (self.pages.iter())
+                .map(|page| Route {
+                    path: *page,
+                    order_key: None,
+                    on_dead_continue: false,
+                    delay: Duration::ZERO,
+                    hold: None,
+                })
+                .collect(),
             hold: None,
             faults: Vec::new(),
             group: None,

@@ -654,7 +654,7 @@ async fn an_escalation_says_what_a_colleague_must_know_and_cannot_mention_anyone
     let preview = client.preview(escalate.clone()).await.unwrap();
     let text = preview.notes.join("\n");
     for part in [
-        "Nordlys Coffee: crm",
+        "[Nordlys Coffee note] crm (shop -> crm) needs help",
         "paused by anna",
         "Backlog: 1",
         "Owner: anna",
@@ -670,7 +670,9 @@ async fn an_escalation_says_what_a_colleague_must_know_and_cannot_mention_anyone
     let page = reader.delivery(done.delivery.unwrap()).unwrap().unwrap();
     assert_eq!(page.row.path, "page/slack:ops");
     assert_eq!(page.row.kind, ESCALATION);
-    let body: serde_json::Value = serde_json::from_slice(&page.data.unwrap()).unwrap();
+    let channel = &place.config().channels["slack:ops"];
+    let body = crate::page::body(&channel.kind, &page.data.unwrap());
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let sent = body["text"].as_str().unwrap();
     assert!(
         !sent.contains('<') && sent.contains("&lt;!here&gt;"),

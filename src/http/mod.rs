@@ -9,6 +9,7 @@ pub mod guard;
 pub mod join;
 pub(crate) mod limits;
 pub mod link;
+pub mod mail;
 pub mod oauth;
 mod outbound;
 pub mod percent;

@@ -20,11 +20,12 @@ use super::body::Tracked;
 use super::exchange::{Ready, describe, exchange, failure};
 use super::guard::{self, Resolver};
 use super::join::join;
+use super::mail::{self, Letter};
 use super::redact::Secrets;
 use super::reply::{Fault, Reply, SendError, Stage};
 use super::{certificate, limits, oauth, sign};
 use crate::config::live::{Live, Runtime};
-use crate::config::model::{Auth, OAuth2, SecretRef, System};
+use crate::config::model::{Auth, Channel, ChannelKind, OAuth2, SecretRef, System};
 use crate::queue::budget::Budget;
 use crate::queue::model::Request;
 use crate::time::{Clock, Timestamp, short};
@@ -266,7 +267,14 @@ impl Outbound {
     /// One request with the credentials that it has.
     async fn once(&self, place: &Place<'_>, sending: &Sending<'_>) -> Result<Reply, SendError> {
         let secrets = match (&place.system, &place.auth) {
-            (None, _) => Secrets::of_url(&place.url),
+            (None, _) => Secrets::of_url(&place.url)
+                .and(place.inside.iter().map(|(_, secret)| secret.as_str()))
+                .and(
+                    place
+                        .auth
+                        .iter()
+                        .filter_map(|(_, value)| value.to_str().ok()),
+                ),
             (Some(_), Some(header)) => Secrets::of_header(header),
             (Some(_), None) => Secrets::default(),
         };
@@ -298,6 +306,7 @@ impl Outbound {
             private,
             auth: None,
             system: None,
+            inside: Vec::new(),
         };
         let ready = self.prepare(&place, request, "")?;
         exchange(ready, Instant::now() + timeout, timeout, READ_CAP).await
@@ -427,7 +436,7 @@ impl Outbound {
         }
         let mut built = reqwest::Request::new(method, url);
         *built.headers_mut() = headers;
-        let (body, sent) = Tracked::new(request.body.clone());
+        let (body, sent) = Tracked::new(filled(&request.body, &place.inside));
         if !request.body.is_empty() {
             *built.body_mut() = Some(reqwest::Body::wrap(body));
         }
@@ -469,6 +478,27 @@ impl Outbound {
         Ok(())
     }
 
+    /// Sends a letter by the server of `[mail]`: exactly one, or none.
+    pub async fn mail(
+        &self,
+        to: &[String],
+        letter: &Letter,
+        timeout: Duration,
+    ) -> Result<Reply, SendError> {
+        let config = Arc::clone(&self.0.live.borrow().config);
+        let Some(server) = &config.mail else {
+            return Err(SendError::before(
+                Fault::Invalid,
+                "there is no [mail] to send it by",
+            ));
+        };
+        let password = (server.login.as_ref())
+            .map(|(_, password)| self.0.keyring.text(password))
+            .transpose()
+            .map_err(|text| SendError::before(Fault::Secret, text))?;
+        mail::send(server, password, to, letter, timeout).await
+    }
+
     /// Where a request goes, and the header that authenticates it.
     fn place<'a>(
         &self,
@@ -497,6 +527,7 @@ impl Outbound {
                     private: system.private,
                     auth,
                     system: Some(system),
+                    inside: Vec::new(),
                 })
             }
             Target::Channel(name) => {
@@ -505,19 +536,98 @@ impl Outbound {
                     .channels
                     .get(name)
                     .ok_or_else(|| invalid(format!("no channel is called {name}")))?;
-                let url = self.0.keyring.text(&channel.webhook).map_err(secret)?;
-                // The URL is the secret: the parser's error would repeat none of it, and neither do we.
-                let url = Url::parse(&url)
-                    .map_err(|_| secret(format!("the webhook of {name} is no URL")))?;
-                Ok(Place {
-                    url,
-                    private: channel.private,
-                    auth: None,
-                    system: None,
-                })
+                self.channel(channel)
             }
         }
     }
+
+    /// Where a page goes, and what only its sender may put into it.
+    fn channel<'a>(&self, channel: &'a Channel) -> Result<Place<'a>, SendError> {
+        let secret = |text: String| SendError::before(Fault::Secret, text);
+        let text = |reference: &SecretRef| self.0.keyring.text(reference).map_err(secret);
+        // The URL is the secret: the parser's error would repeat none of it, and neither do we.
+        let url = |what: &str, text: &str| {
+            Url::parse(text)
+                .map_err(|_| secret(format!("the {what} of {} is no URL", channel.name)))
+        };
+        let mut auth = None;
+        let mut inside = Vec::new();
+        let url = match &channel.kind {
+            ChannelKind::Slack(webhook) | ChannelKind::Webhook(webhook) => {
+                url("webhook", &text(webhook)?)?
+            }
+            ChannelKind::PagerDuty { key, url: at } => {
+                inside.push((Inside::RoutingKey, text(key)?));
+                url("address", at)?
+            }
+            ChannelKind::Ntfy {
+                topic,
+                token,
+                replies,
+            } => {
+                if let Some(token) = token {
+                    auth = (self.0.keyring)
+                        .header(&channel.name, &Auth::Bearer(token.clone()))
+                        .map_err(secret)?;
+                }
+                if let Some(replies) = replies {
+                    inside.push((Inside::Replies, text(replies)?));
+                }
+                let mut url = url("topic", &text(topic)?)?;
+                // A page is published as JSON at the root, with the topic inside (ntfy, "Publish as JSON").
+                let path = url.path().trim_end_matches('/').to_owned();
+                let (root, topic) = path.rsplit_once('/').unwrap_or(("", &path));
+                inside.push((Inside::Topic, topic.to_owned()));
+                url.set_path(&format!("{root}/"));
+                url
+            }
+            ChannelKind::Email { .. } => {
+                let words = format!("{} is a mail address, not a URL", channel.name);
+                return Err(SendError::before(Fault::Invalid, words));
+            }
+        };
+        Ok(Place {
+            url,
+            private: channel.private,
+            auth,
+            system: None,
+            inside,
+        })
+    }
+}
+
+/// What belongs into the body of a request to a channel and is a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    /// ntfy's topic.
+    Topic,
+    /// Where ntfy's buttons answer to.
+    Replies,
+    /// PagerDuty's integration key.
+    RoutingKey,
+}
+
+/// The body with its secrets in their places; one that is no object stays as it is.
+fn filled(body: &Bytes, inside: &[(Inside, String)]) -> Bytes {
+    if inside.is_empty() {
+        return body.clone();
+    }
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return body.clone();
+    };
+    for (what, secret) in inside {
+        match what {
+            Inside::Topic => value["topic"] = secret.as_str().into(),
+            Inside::RoutingKey => value["routing_key"] = secret.as_str().into(),
+            Inside::Replies => {
+                let actions = value.get_mut("actions").and_then(|all| all.as_array_mut());
+                for action in actions.into_iter().flatten() {
+                    action["url"] = secret.as_str().into();
+                }
+            }
+        }
+    }
+    value.to_string().into()
 }
 
 /// What is sent, and how much time and room its answer has.
@@ -539,6 +649,8 @@ struct Place<'a> {
     auth: Option<AuthHeader>,
     /// The system; none for a channel, whose URL is the secret.
     system: Option<&'a System>,
+    /// Secrets that belong into the body.
+    inside: Vec<(Inside, String)>,
 }
 
 impl<'a> Place<'a> {

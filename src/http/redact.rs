@@ -52,6 +52,12 @@ impl Secrets {
         secrets
     }
 
+    /// With these texts, too.
+    pub(super) fn and<'a>(mut self, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.extend(Self::of_texts(texts).0);
+        self
+    }
+
     fn of(secrets: impl IntoIterator<Item = Vec<u8>>, shortest: usize) -> Self {
         let long = secrets
             .into_iter()

@@ -218,7 +218,8 @@ impl Runbook {
     }
 }
 
-fn stem(file: &Path) -> String {
+/// The name of a runbook's file: without folder and ending.
+pub fn stem(file: &Path) -> String {
     file.file_stem().map_or_else(
         || "runbook".to_owned(),
         |stem| stem.to_string_lossy().into_owned(),

@@ -9,6 +9,7 @@ mod review;
 
 use serde::{Deserialize, Serialize};
 
+use crate::duty::Stint;
 use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId};
 use crate::queue::model::{Class, State, Step};
@@ -306,6 +307,9 @@ pub struct Overview {
     pub unreadable: Vec<String>,
     /// Fields of which a person must decide which of two values stands.
     pub reviews: u64,
+    /// Who has taken a rota over, now or later.
+    #[serde(skip)]
+    pub taken: Vec<Stint>,
     /// The hash of the configuration in force; in JSON 16 hex digits.
     #[serde(serialize_with = "hash_digits")]
     pub config: i64,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::WorkerState;
@@ -68,8 +69,8 @@ impl PathState {
 }
 
 /// When the business notices the oldest unsettled delivery of a path.
-pub fn late_at(row: &PathRow, path: Option<&Path>) -> Option<Timestamp> {
-    Some(row.oldest_open? + path?.due?)
+pub fn late_at(row: &PathRow, path: Option<&Path>, zone: Tz) -> Option<Timestamp> {
+    Some(path?.due?.at(row.oldest_open?, zone))
 }
 
 /// How a path is at `now`. `path` is its configuration, if it has one.
@@ -78,6 +79,7 @@ pub fn path_state(
     path: Option<&Path>,
     worker: WorkerState,
     now: Timestamp,
+    zone: Tz,
 ) -> PathState {
     if row.removed {
         return PathState::Removed;
@@ -95,7 +97,9 @@ pub fn path_state(
     match &row.breaker {
         Breaker::Open { .. } => PathState::Stopped,
         Breaker::HalfOpen { .. } => PathState::Probing,
-        Breaker::Closed if late_at(row, path).is_some_and(|late| late <= now) => PathState::Late,
+        Breaker::Closed if late_at(row, path, zone).is_some_and(|late| late <= now) => {
+            PathState::Late
+        }
         Breaker::Closed if failing => PathState::Failing,
         Breaker::Closed if is_behind(row, now) => PathState::Behind,
         Breaker::Closed if row.blocked.is_some() => PathState::Blocked,

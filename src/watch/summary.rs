@@ -10,7 +10,7 @@ use crate::store::view::Overview;
 /// It says "nothing is lost" only while the store can write; dead letters are not lost but wait for a person, and are named.
 pub fn summary(overview: &Overview, config: &Config) -> String {
     let worker = worker_state(&overview.worker, overview.at);
-    let now = overview.at;
+    let (now, zone) = (overview.at, config.site.timezone);
     let work = || {
         overview
             .paths
@@ -48,9 +48,8 @@ pub fn summary(overview: &Overview, config: &Config) -> String {
     });
     let notice = work()
         .filter(|(row, _)| row.counts.backlog() > 0)
-        .filter_map(|(row, path)| late_at(row, path))
+        .filter_map(|(row, path)| late_at(row, path, zone))
         .min();
-    let zone = config.site.timezone;
     if let Some(at) = notice {
         parts.push(if at <= now {
             format!("the business notices since {}", when(at, now, zone))

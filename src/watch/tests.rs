@@ -21,7 +21,9 @@ fn no_traffic_is_quiet_and_never_ok() {
     let row = &mut overview.paths[1];
     row.recent = Slot::default();
     let config = config();
-    let state = |row: &PathRow, worker| path_state(row, config.path(&row.name), worker, NOW);
+    let state = |row: &PathRow, worker| {
+        path_state(row, config.path(&row.name), worker, NOW, chrono_tz::UTC)
+    };
     assert_eq!(state(row, WorkerState::Running), PathState::Quiet);
     row.recent.delivered = 1;
     row.recent.attempts = 1;
@@ -41,7 +43,13 @@ fn a_path_is_called_by_the_worst_that_holds() {
         let mut row = base.clone();
         row.name = "crm".into();
         change(&mut row);
-        path_state(&row, config.path("crm"), WorkerState::Running, NOW)
+        path_state(
+            &row,
+            config.path("crm"),
+            WorkerState::Running,
+            NOW,
+            chrono_tz::UTC,
+        )
     };
     let failing = |failed| {
         move |row: &mut PathRow| {

@@ -80,7 +80,7 @@ fn facts(rows: &mut Rows<'_>, detail: &DeliveryDetail) {
         if let Some(due) = path.due
             && !row.state.is_settled()
         {
-            let late = row.accepted_at + due;
+            let late = due.at(row.accepted_at, model.config.site.timezone);
             let when = watch::when(late, model.now, model.config.site.timezone);
             let (text, role) = if late <= model.now {
                 (format!("since {when}"), Role::Bad)

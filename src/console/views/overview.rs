@@ -238,10 +238,13 @@ fn cells(
 ) -> Vec<(String, Role)> {
     let path = model.config.path(&row.name);
     let worker = watch::worker_state(&overview.worker, model.now);
-    let (glyph, word, role) =
-        model
-            .theme
-            .path_state(watch::path_state(row, path, worker, overview.at));
+    let (glyph, word, role) = model.theme.path_state(watch::path_state(
+        row,
+        path,
+        worker,
+        overview.at,
+        model.config.site.timezone,
+    ));
     let none = || model.theme.glyph("–", "-").to_owned();
     let per_minute = |n: u64| widgets::rate(n as f64 / 5.0);
     let failing = row.failure_percent();

@@ -11,11 +11,12 @@ use super::observe::Observer;
 use super::records::Records;
 use super::upsert::{self, Made, Outcome};
 use crate::config::live::Runtime;
-use crate::config::model::{Config, Lane, Path, System};
+use crate::config::model::{ChannelKind, Config, Lane, Path, System};
 use crate::event::contract;
 use crate::event::expr::Engine;
 use crate::http::{Outbound, Target};
 use crate::ids::PathId;
+use crate::page;
 use crate::queue::classify::{Judged, classify};
 use crate::queue::decide::Ended;
 use crate::queue::mapped::Ends;
@@ -261,22 +262,23 @@ pub(super) async fn run(
             "today's bytes differ from those sent before, so the key is another");
     }
     let mut request = request.into_owned();
-    if path.lane != Lane::Page {
-        // Not kept with the request: they are of this attempt, and change nothing of what is delivered.
-        passed_on::add(
-            &mut request.headers,
-            passed_on::headers(&claimed, plan.vendor),
-        );
-    }
-    let result = shared
-        .outbound
-        .send(
-            plan.target(),
-            &request,
-            &path.request.key_header,
-            path.timeout,
-        )
-        .await;
+    let channel = (plan.whole.channels.get(&path.to)).filter(|_| path.lane == Lane::Page);
+    let result = if let Some(ChannelKind::Email { to }) = channel.map(|channel| &channel.kind) {
+        let letter = page::letter(&request.body, &request.key);
+        shared.outbound.mail(to, &letter, path.timeout).await
+    } else {
+        match channel {
+            Some(channel) => request.body = page::body(&channel.kind, &request.body).into(),
+            // Not kept with the request: they are of this attempt, and change nothing of what is delivered.
+            None => passed_on::add(
+                &mut request.headers,
+                passed_on::headers(&claimed, plan.vendor),
+            ),
+        }
+        let key_header = &path.request.key_header;
+        let sending = (shared.outbound).send(plan.target(), &request, key_header, path.timeout);
+        sending.await
+    };
     let judged = classify(
         &result,
         &path.classes,

@@ -26,7 +26,7 @@ pub(super) fn troubles(
     let zone = config.site.timezone;
     let name = line(&row.name, 40);
     let backlog = row.counts.backlog();
-    let late_at = late_at(row, path).filter(|_| backlog > 0);
+    let late_at = late_at(row, path, zone).filter(|_| backlog > 0);
     let late = late_at.is_some_and(|at| at <= now);
     let noticed = match late_at {
         Some(at) if late => format!(", noticed since {}", when(at, now, zone)),
@@ -45,7 +45,7 @@ pub(super) fn troubles(
         Severity::Warning
     };
     let mut stuck = |severity, why: &str| add(severity, About::Path, backlog, said(why));
-    match path_state(row, path, worker, now) {
+    match path_state(row, path, worker, now, zone) {
         PathState::Paused => {
             if let Some(pause) = &row.pause {
                 let by = if pause.by_person {
