@@ -6,6 +6,8 @@
 mod owner;
 mod path;
 mod progress;
+mod rate;
+mod rule;
 mod summary;
 mod words;
 mod worker;
@@ -17,6 +19,8 @@ mod tests;
 pub use owner::is_down;
 pub use path::{BEHIND, PathState, late_at, path_state};
 pub use progress::progress;
+pub use rate::{TOO_MUCH, fails, lingers};
+pub use rule::Rule;
 pub use summary::summary;
 pub use words::{grouped, letters, when};
 pub use worker::{SILENCE, WorkerState, worker_state};

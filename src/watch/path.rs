@@ -5,15 +5,13 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::WorkerState;
+use super::{TOO_MUCH, WorkerState, fails};
 use crate::config::model::Path;
 use crate::store::view::{Breaker, PathRow};
 use crate::time::Timestamp;
 
 /// A ready delivery that nobody has taken up this long after it was due means that the path is behind.
 pub const BEHIND: Duration = Duration::from_secs(60);
-/// Failures in five minutes below which a share says nothing.
-const FEWEST_FAILURES: u64 = 3;
 
 /// How a path is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -33,7 +31,7 @@ pub enum PathState {
     Blocked,
     /// Deliveries are due for longer than a minute and nobody takes them up.
     Behind,
-    /// Half of the attempts or more fail.
+    /// Too many attempts fail ([`fails`]).
     Failing,
     /// Something waits for longer than the business lets pass unnoticed.
     Late,
@@ -90,10 +88,7 @@ pub fn path_state(
     if !worker.is_up() {
         return PathState::Unknown;
     }
-    let failing = row
-        .failure_percent()
-        .is_some_and(|percent| percent >= 50.0 && row.recent.failed >= FEWEST_FAILURES)
-        && !has_recovered(row);
+    let failing = fails(row, TOO_MUCH) && !has_recovered(row);
     match &row.breaker {
         Breaker::Open { .. } => PathState::Stopped,
         Breaker::HalfOpen { .. } => PathState::Probing,

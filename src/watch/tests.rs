@@ -91,7 +91,8 @@ fn a_path_is_called_by_the_worst_that_holds() {
     assert_eq!(
         state(&|row| {
             failing(3)(row);
-            row.minutes = vec![Slot::default(); 2];
+            row.minutes = vec![Slot::default(); 3];
+            (row.minutes[0].attempts, row.minutes[0].failed) = (3, 3);
             row.counts.ready = 1;
         }),
         PathState::Failing,
@@ -101,6 +102,7 @@ fn a_path_is_called_by_the_worst_that_holds() {
         state(&|row| {
             failing(3)(row);
             row.minutes = vec![Slot {
+                attempts: 3,
                 failed: 3,
                 ..Slot::default()
             }];

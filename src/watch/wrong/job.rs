@@ -1,7 +1,7 @@
 //! What is wrong with a reconciliation job.
 
-use super::{About, Trouble};
-use crate::config::model::{Job, Timing};
+use super::{About, Rule, Trouble};
+use crate::config::model::{Job, Matching, Timing};
 use crate::store::view::{RunRow, Severity};
 use crate::time::{Timestamp, short};
 use crate::visible::line;
@@ -55,9 +55,26 @@ pub(super) fn trouble(job: &Job, run: Option<&RunRow>, now: Timestamp) -> Option
             }
         }
     };
+    let rule = match run {
+        Some(run)
+            if run.error.is_none() && run.level.is_some_and(|level| level > Severity::Info) =>
+        {
+            let money = job
+                .records()
+                .is_some_and(|one| matches!(one.matching, Matching::Money(_)));
+            if money {
+                Rule::MoneyDisagrees
+            } else {
+                Rule::DriftAboveThreshold
+            }
+        }
+        _ => Rule::ReconcileStale,
+    };
     Some(Trouble {
         severity,
+        rule,
         about: About::Job,
+        subject: job.name.clone(),
         words,
         path: None,
         job: Some(job.name.clone()),

@@ -1,6 +1,6 @@
 //! What a system did not tell and was not asked for yet: how long its vendor still lists it.
 
-use super::{About, Trouble, bare};
+use super::{About, Rule, Trouble, bare};
 use crate::config::model::{Config, System};
 use crate::source::missed::{Urgency, open_since, urgency};
 use crate::store::view::{BackfillRow, Overview, Severity};
@@ -54,11 +54,23 @@ pub(super) fn trouble(
             ),
             None => return None,
         };
-        return Some(bare(severity, About::Sender, words));
+        return Some(bare(
+            Rule::EventsAtRisk,
+            name,
+            severity,
+            About::Sender,
+            words,
+        ));
     }
     let lost = rows
         .filter(|row| row.ended.is_some_and(|ended| now.since(ended) < TOLD))
         .find_map(|row| row.error.as_deref())?;
     let words = format!("{name} was asked for what was missed: {}", line(lost, 120));
-    Some(bare(Severity::Warning, About::Sender, words))
+    Some(bare(
+        Rule::EventsAtRisk,
+        name,
+        Severity::Warning,
+        About::Sender,
+        words,
+    ))
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::words::{ago, events, grouped, when};
-use super::{WorkerState, worker_state};
+use super::{Rule, WorkerState, worker_state};
 use crate::config::model::Config;
 use crate::http::oauth::health::Health;
 use crate::store::view::{Lock, Overview, Severity};
@@ -54,8 +54,12 @@ pub enum About {
 pub struct Trouble {
     /// How much it matters, by its consequence.
     pub severity: Severity,
+    /// By which rule.
+    pub rule: Rule,
     /// What it is about.
     pub about: About,
+    /// The path, job, system or other thing that the rule speaks of; empty where there is only one.
+    pub subject: String,
     /// What is wrong, in a line; safe to show.
     pub words: String,
     /// The path concerned.
@@ -88,10 +92,12 @@ pub fn wrong_at(
     all.extend(worker_trouble(overview, worker, config));
     for row in &overview.paths {
         let path = config.path(&row.name);
-        let mut add = |severity, about, weight, words: String| {
+        let mut add = |rule, severity, about, weight, words: String| {
             all.push(Trouble {
                 severity,
+                rule,
                 about,
+                subject: row.name.clone(),
                 words,
                 path: Some(row.name.clone()),
                 job: None,
@@ -133,7 +139,13 @@ pub fn wrong_at(
             } else {
                 Severity::Info
             },
+            rule: if overview.held_events > 0 {
+                Rule::Rejected
+            } else {
+                Rule::Unrouted
+            },
             about: About::Strays,
+            subject: String::new(),
             words: format!("{}: see `midwatch held`", parts.join(", ")),
             path: None,
             job: None,
@@ -151,10 +163,12 @@ pub fn wrong_at(
     all
 }
 
-fn bare(severity: Severity, about: About, words: String) -> Trouble {
+fn bare(rule: Rule, subject: &str, severity: Severity, about: About, words: String) -> Trouble {
     Trouble {
         severity,
+        rule,
         about,
+        subject: subject.to_owned(),
         words,
         path: None,
         job: None,
@@ -173,7 +187,13 @@ fn review_trouble(overview: &Overview) -> Option<Trouble> {
             grouped(n)
         ),
     };
-    Some(bare(Severity::Warning, About::Review, words))
+    Some(bare(
+        Rule::Review,
+        "",
+        Severity::Warning,
+        About::Review,
+        words,
+    ))
 }
 
 /// Events that a chain of causes led to which was cut because it was too long: two systems answer one another for ever.
@@ -187,7 +207,7 @@ fn loop_trouble(overview: &Overview) -> Option<Trouble> {
         ),
     };
     let words = format!("{words}: systems answer one another, see its lineage");
-    Some(bare(Severity::Warning, About::Loop, words))
+    Some(bare(Rule::Loop, "", Severity::Warning, About::Loop, words))
 }
 
 /// Answers, versions and deprecations of the last day that may break what works now; the newest of each system.
@@ -211,7 +231,13 @@ fn note_troubles(overview: &Overview, config: &Config, now: Timestamp) -> Vec<Tr
             .filter(|path| config.path(path).is_some());
         all.push(Trouble {
             path: path.cloned(),
-            ..bare(Severity::Warning, About::Note, words)
+            ..bare(
+                Rule::VendorChanged,
+                &note.system,
+                Severity::Warning,
+                About::Note,
+                words,
+            )
         });
     }
     all
@@ -221,6 +247,8 @@ fn store_troubles(overview: &Overview) -> Vec<Trouble> {
     let mut all = Vec::new();
     if let Some(text) = &overview.trouble {
         all.push(bare(
+            Rule::StoreTrouble,
+            "",
             Severity::Critical,
             About::Store,
             Visible::of(text).into_string(),
@@ -228,6 +256,8 @@ fn store_troubles(overview: &Overview) -> Vec<Trouble> {
     }
     for words in &overview.unreadable {
         all.push(bare(
+            Rule::SecretUnreadable,
+            "",
             Severity::Critical,
             About::Worker,
             format!(
@@ -238,6 +268,8 @@ fn store_troubles(overview: &Overview) -> Vec<Trouble> {
     }
     if let Some(host) = &overview.foreign_host {
         all.push(bare(
+            Rule::ForeignHost,
+            "",
             Severity::Critical,
             About::Host,
             format!(
@@ -279,5 +311,5 @@ fn worker_trouble(overview: &Overview, worker: WorkerState, config: &Config) -> 
     } else {
         Severity::Critical
     };
-    Some(bare(severity, About::Worker, words))
+    Some(bare(Rule::WorkerDead, "", severity, About::Worker, words))
 }

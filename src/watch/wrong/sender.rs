@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::words::ago;
-use super::{About, Trouble, bare};
+use super::{About, Rule, Trouble, bare};
 use crate::config::model::{Config, System};
 use crate::http::oauth::health::{Health, Level};
 use crate::store::view::{Overview, PollRow, SenderRow, Severity};
@@ -58,7 +58,13 @@ fn silent(system: &System, row: &SenderRow, config: &Config, now: Timestamp) -> 
         line(&row.system, 40),
         ago(called, now, config.site.timezone)
     );
-    Some(bare(Severity::Warning, About::Sender, words))
+    Some(bare(
+        Rule::SourceSilent,
+        &row.system,
+        Severity::Warning,
+        About::Sender,
+        words,
+    ))
 }
 
 /// What is wrong with a webhook whose vendor is asked for it.
@@ -67,6 +73,10 @@ pub fn sender_trouble(row: &SenderRow) -> Option<Trouble> {
     let last = || match row.called {
         Some(_) => "nothing new comes from there",
         None => "it never called",
+    };
+    let rule = match row.state.as_deref() {
+        Some(SenderRow::ENABLED) | None => Rule::SourceUnreachable,
+        Some(_) => Rule::HookDisabled,
     };
     let (severity, words) = match (row.state.as_deref(), &row.error) {
         (Some(SenderRow::ENABLED) | None, None) => return None,
@@ -100,7 +110,7 @@ pub fn sender_trouble(row: &SenderRow) -> Option<Trouble> {
             ),
         ),
     };
-    Some(bare(severity, About::Sender, words))
+    Some(bare(rule, &row.system, severity, About::Sender, words))
 }
 
 /// What is wrong with systems' tokens, for whom their files can be read.
@@ -113,7 +123,13 @@ pub(super) fn token_troubles(all: &[Health]) -> Vec<Trouble> {
         };
         let (system, why) = (line(&health.system, 40), line(&health.words, 160));
         let words = format!("the tokens of {system}: {why}");
-        Some(bare(severity, About::Sender, words))
+        Some(bare(
+            Rule::AuthFailing,
+            &health.system,
+            severity,
+            About::Sender,
+            words,
+        ))
     };
     let known = all.iter().filter(|health| health.is_known);
     known.filter_map(trouble).collect()
@@ -139,5 +155,11 @@ fn stale(system: &System, row: &PollRow, now: Timestamp) -> Option<Trouble> {
         ),
         None => return None,
     };
-    Some(bare(Severity::Warning, About::Sender, words))
+    Some(bare(
+        Rule::SourceUnreachable,
+        &format!("{}.{}", system.name, row.kind),
+        Severity::Warning,
+        About::Sender,
+        words,
+    ))
 }
