@@ -10,6 +10,7 @@ pub mod duty;
 pub mod event;
 pub mod http;
 pub mod ids;
+pub mod incident;
 pub mod ingest;
 pub mod logging;
 pub mod page;

@@ -186,6 +186,7 @@ pub fn overview() -> Overview {
     };
     Overview {
         taken: Vec::new(),
+        incidents: Vec::new(),
         at: NOW,
         paths: vec![crm, ledger],
         unrouted: 2,

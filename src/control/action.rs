@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::hidden::Hidden;
-use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId, PlanId, ReviewId};
+use crate::ids::{BatchId, DeliveryId, EventId, HeldGroupId, IncidentId, PlanId, ReviewId};
+use crate::incident::Act;
 use crate::queue::filter::Filter;
 use crate::time::Timestamp;
+use crate::watch::Rule;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,6 +185,52 @@ pub enum Action {
         job: String,
         /// The record's key.
         key: Hidden,
+    },
+    /// Do something with an incident.
+    Incident {
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        act: Act,
+    },
+    /// Open an incident that no rule found.
+    Declare {
+        /// What is wrong, in a line.
+        title: String,
+        /// The path that it is about, if it is one's.
+        path: Option<String>,
+        /// Whether somebody may be woken for it.
+        critical: bool,
+    },
+    /// Tell nobody of something for a while.
+    Silence {
+        /// Only this rule; none: all.
+        rule: Option<Rule>,
+        /// Only this path, job or system; none: all.
+        subject: Option<String>,
+        /// Until then.
+        until: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// End a silence.
+    EndSilence {
+        /// Its number.
+        silence: i64,
+    },
+    /// Take a rota over.
+    TakeRota {
+        /// Which.
+        rota: String,
+        /// Who takes it.
+        person: String,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Send a page that says it is a test, to where a policy's first level leads.
+    TestPage {
+        /// A policy, a channel, or a person.
+        to: String,
     },
     /// Accept that this host now works the database.
     AdoptHost,

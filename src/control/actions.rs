@@ -34,6 +34,7 @@ mod check;
 mod force;
 mod golive;
 mod held;
+mod incident;
 mod mapped;
 mod plan;
 mod preview;
@@ -370,6 +371,34 @@ impl Actions {
                     done.delivery,
                     format!("{path} escalated to {}", message.channel),
                 );
+                Ok((done, Some(log)))
+            }
+            Action::Incident { incident, act } => {
+                Ok((self.change_incident(incident, &act, &actor).await?, None))
+            }
+            Action::Declare {
+                title,
+                path,
+                critical,
+            } => Ok((self.declare(&title, path, critical, &actor).await?, None)),
+            Action::Silence {
+                rule,
+                subject,
+                until,
+                reason,
+            } => Ok((
+                self.silence(rule, subject, until, reason, &actor).await?,
+                None,
+            )),
+            Action::EndSilence { silence } => Ok((self.end_silence(silence, &actor).await?, None)),
+            Action::TakeRota {
+                rota,
+                person,
+                until,
+            } => Ok((self.take_rota(rota, person, until, &actor).await?, None)),
+            Action::TestPage { to } => {
+                let done = self.test_page(&to, &id, &actor).await?;
+                let log = audit("escalate", None, done.delivery, done.text.clone());
                 Ok((done, Some(log)))
             }
             Action::Reconcile { job } => {

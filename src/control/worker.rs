@@ -384,6 +384,12 @@ impl Worker {
                 stop,
             ),
         };
+        crate::incident::spawn(
+            inner.store.clone(),
+            inner.live.subscribe(),
+            inner.outbound.clone(),
+            stop.clone(),
+        );
         *self.engine() = Some(engine);
     }
 

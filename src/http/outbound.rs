@@ -48,6 +48,8 @@ pub enum Target<'a> {
     System(&'a str),
     /// A channel (`kind:name`); its URL is a secret and replaces the request's.
     Channel(&'a str),
+    /// `watch.heartbeat`; as with a channel.
+    Heartbeat,
 }
 
 /// What a system says of itself to somebody without credentials.
@@ -537,6 +539,21 @@ impl Outbound {
                     .get(name)
                     .ok_or_else(|| invalid(format!("no channel is called {name}")))?;
                 self.channel(channel)
+            }
+            Target::Heartbeat => {
+                let watch = &runtime.config.watch;
+                let heartbeat = (watch.heartbeat.as_ref())
+                    .ok_or_else(|| invalid("no heartbeat is configured".to_owned()))?;
+                let url = self.0.keyring.text(heartbeat).map_err(secret)?;
+                let url =
+                    Url::parse(&url).map_err(|_| secret("watch.heartbeat is no URL".to_owned()))?;
+                Ok(Place {
+                    url,
+                    private: watch.private,
+                    auth: None,
+                    system: None,
+                    inside: Vec::new(),
+                })
             }
         }
     }

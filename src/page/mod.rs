@@ -34,6 +34,19 @@ pub enum Occasion {
     Test,
 }
 
+impl Occasion {
+    /// The word that is kept.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+            Self::Note => "note",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// What is told to people. Every text in it is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {

@@ -231,6 +231,7 @@ pub(super) fn prune(
         .prepare_cached("DELETE FROM dedupe WHERE (bucket, hash) IN (SELECT bucket, hash FROM dedupe WHERE bucket < ?1 LIMIT ?2)")?
         .execute(params![bucket, PRUNE])?;
     more |= super::plans::prune(work, PRUNE)?;
+    more |= super::incidents::prune(work, log_before, 50)?;
     Ok(more || removed as i64 == PRUNE)
 }
 

@@ -1,5 +1,6 @@
 //! The store's narrow, typed face: the handle through which the rest of midwatch asks the one writer.
 
+mod incidents;
 mod plans;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ mod batch;
 mod events;
 mod filter_sql;
 mod held;
+mod incidents;
 mod ledger;
 mod lineage;
 mod load;
@@ -58,7 +59,7 @@ pub use ledger::HashKey;
 pub use lineage::reference;
 pub use outside::Outside;
 pub use plans::{plan_digest, tolerance};
-pub use reader::{Cursor, ReadError, Reader, Soundness};
+pub use reader::{Cursor, IncidentDetail, ReadError, Reader, Soundness};
 pub use types::{
     AdoptPage, AdoptRecord, Agreed, BatchOptions, Decided, Health, Incoming, Judged, LogEntry,
     MOST_ABOUT, Note, OpenError, Options, Receipt, Released, Route, Started, StoreError, Turn,

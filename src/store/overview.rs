@@ -94,7 +94,8 @@ pub(super) fn read(connection: &Connection, now: Timestamp) -> rusqlite::Result<
             .and_then(|list| serde_json::from_str(&list).ok())
             .unwrap_or_default(),
         reviews: super::review::open_ones(connection)?,
-        taken: Vec::new(),
+        incidents: super::incidents::current(connection, now)?,
+        taken: super::incidents::stints(connection, now)?,
         config: meta(connection, "config")?.unwrap_or(0),
     })
 }

@@ -1,7 +1,10 @@
 //! Read-only access: bounded reads on a connection of its own. Blocking: call it off the UI task.
 //! No read transaction outlives a call, so that the WAL can be reset.
 
+mod incidents;
 mod plans;
+
+pub use incidents::IncidentDetail;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::types::OpenError;
 
 /// One step per schema version, in order; the database's `user_version` counts those applied.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Records: what is known of each, in which system, and what waits for it.
 ///
@@ -137,6 +137,32 @@ CREATE TABLE backfill(
   id INTEGER PRIMARY KEY, system TEXT NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, since INTEGER NOT NULL, started INTEGER NOT NULL,
   ended INTEGER, seen INTEGER NOT NULL DEFAULT 0, new INTEGER NOT NULL DEFAULT 0, error TEXT);
 CREATE INDEX backfill_source ON backfill(system, kind, id);
+";
+
+/// Incidents: each is one document, beside what it is found by; its timeline, its runbooks' steps and its pages are rows.
+///
+/// A page's own state is that of its delivery.
+const V5: &str = "
+CREATE TABLE incident(
+  id INTEGER PRIMARY KEY, cause TEXT NOT NULL, opened INTEGER NOT NULL, resolved INTEGER, revision INTEGER NOT NULL, document TEXT NOT NULL);
+CREATE INDEX incident_open ON incident(id) WHERE resolved IS NULL;
+CREATE INDEX incident_resolved ON incident(resolved) WHERE resolved IS NOT NULL;
+CREATE TABLE incident_line(
+  incident INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY(incident, n)) WITHOUT ROWID;
+CREATE TABLE incident_step(
+  incident INTEGER NOT NULL, runbook TEXT NOT NULL, step INTEGER NOT NULL, state TEXT NOT NULL, actor TEXT NOT NULL, at INTEGER NOT NULL,
+  note TEXT NOT NULL, PRIMARY KEY(incident, runbook, step)) WITHOUT ROWID;
+CREATE TABLE page(
+  id INTEGER PRIMARY KEY, incident INTEGER NOT NULL, occasion TEXT NOT NULL, level INTEGER NOT NULL, who TEXT NOT NULL,
+  channel TEXT NOT NULL, at INTEGER NOT NULL, instead INTEGER, event INTEGER NOT NULL);
+CREATE INDEX page_incident ON page(incident, id);
+CREATE TABLE silence(
+  id INTEGER PRIMARY KEY, rule TEXT, subject TEXT, at INTEGER NOT NULL, until INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX silence_until ON silence(until);
+CREATE TABLE stint(
+  id INTEGER PRIMARY KEY, rota TEXT NOT NULL, person TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX stint_until ON stint(until);
 ";
 
 const V1: &str = "

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::duty::Stint;
 use crate::event::Event;
 use crate::ids::{BatchId, DeliveryId, EventId, Fingerprint, PathId};
+use crate::incident::Incident;
 use crate::queue::model::{Class, State, Step};
 use crate::record::ledger::About;
 use crate::time::Timestamp;
@@ -307,6 +308,8 @@ pub struct Overview {
     pub unreadable: Vec<String>,
     /// Fields of which a person must decide which of two values stands.
     pub reviews: u64,
+    /// The incidents that are open, oldest first.
+    pub incidents: Vec<Incident>,
     /// Who has taken a rota over, now or later.
     #[serde(skip)]
     pub taken: Vec<Stint>,

@@ -3,6 +3,7 @@
 use super::super::action::{Action, DataEdit, HeldScope, Refused, Stands};
 use super::{Actions, MAX_NOTE, MAX_PACE, refused, secret};
 use crate::ids::DeliveryId;
+use crate::incident::Act;
 use crate::queue::filter::Filter;
 
 /// Held events that are named one by one.
@@ -123,6 +124,41 @@ impl Actions {
                 Stands::Ours | Stands::Theirs => Ok(()),
             },
             Action::DeclinePlan { reason, .. } => long(reason),
+            Action::Incident { act, .. } => match act {
+                Act::Note { text } => long(text),
+                Act::HandOver { to, summary } => {
+                    long(to)?;
+                    long(summary)
+                }
+                Act::Step { title, note, .. } => {
+                    long(title)?;
+                    long(note)
+                }
+                _ => Ok(()),
+            },
+            Action::Declare { title, path, .. } => {
+                if title.trim().is_empty() {
+                    return Err(refused("say in a line what is wrong"));
+                }
+                long(title)?;
+                path.as_deref()
+                    .map_or(Ok(()), |path| self.number(path).map(|_| ()))
+            }
+            Action::Silence { reason, .. } => {
+                if reason.trim().is_empty() {
+                    return Err(refused("say why: the reason is kept with the silence"));
+                }
+                long(reason)
+            }
+            Action::TakeRota { rota, .. } => {
+                let runtime = self.inner.live.borrow();
+                known(
+                    "rota",
+                    rota,
+                    runtime.config.oncall.keys().map(String::as_str),
+                )
+            }
+            Action::EndSilence { .. } | Action::TestPage { .. } => Ok(()),
             Action::GoLive { path } => self.number(path).map(|_| ()),
             Action::Adopt { .. } | Action::ApprovePlan { .. } | Action::UndoPlan { .. } => Ok(()),
             Action::EnableHook { system }

@@ -61,6 +61,27 @@ impl Actions {
                 preview.notes = message.lines;
                 Ok(preview)
             }
+            Action::Incident { incident, act } => self.preview_incident(incident, &act).await,
+            Action::Declare { title, .. } => {
+                let mut preview = plain("open an incident that no rule found".to_owned());
+                preview.notes = vec![crate::visible::line(&title, 200).to_string()];
+                Ok(preview)
+            }
+            Action::Silence { until, .. } => Ok(plain(format!(
+                "tell nobody of it for {}",
+                short(until.since(self.now()))
+            ))),
+            Action::EndSilence { silence } => Ok(plain(format!("end silence {silence}"))),
+            Action::TakeRota {
+                rota,
+                person,
+                until,
+            } => Ok(plain(format!(
+                "{} takes the rota {rota} over for {}",
+                Visible::of(&person),
+                short(until.since(self.now()))
+            ))),
+            Action::TestPage { to } => self.preview_test(&to).await,
             Action::Reconcile { job } => Ok(plain(format!("run the reconciliation {job} now"))),
             Action::CancelRun { job } => Ok(plain(format!(
                 "cancel the run of {job}; nothing that it found is kept"

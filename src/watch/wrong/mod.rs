@@ -73,6 +73,23 @@ pub struct Trouble {
     weight: u64,
 }
 
+#[cfg(test)]
+impl Trouble {
+    /// One of a path, for tests of what follows from it.
+    pub fn of_path(rule: Rule, path: &str, severity: Severity) -> Self {
+        Self {
+            path: Some(path.to_owned()),
+            ..bare(
+                rule,
+                path,
+                severity,
+                About::Path,
+                format!("{rule} on {path}"),
+            )
+        }
+    }
+}
+
 /// Everything that was wrong when the overview was read, worst first; `tokens` is how the systems' tokens stood then.
 pub fn wrong_now(overview: &Overview, tokens: &[Health], config: &Config) -> Vec<Trouble> {
     wrong_at(overview, tokens, config, overview.at)
