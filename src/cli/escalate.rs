@@ -22,8 +22,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Exit code 1 if it died on the way, is held or paused, or has not arrived within a minute.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The path.
+    /// The path; `test` sends a page that says it is one, and times it.
     path: String,
+    /// With `test`: to which policy, channel or person; none: that of [watch].
+    to: Option<String>,
     /// About this delivery.
     #[arg(long, value_name = "ID")]
     delivery: Option<DeliveryId>,
@@ -44,10 +46,23 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
     let config = context.config_in_force()?;
     let acting = context.acting(&config).await?;
-    let action = Action::Escalate {
-        path: args.path.clone(),
-        delivery: args.delivery,
-        note: args.note.clone(),
+    let begun = std::time::Instant::now();
+    let is_test = args.path == "test" && config.path("test").is_none();
+    let action = if is_test {
+        let to = args.to.clone().or_else(|| config.watch.escalation.clone());
+        Action::TestPage {
+            to: to.ok_or_else(|| {
+                anyhow::anyhow!(
+                    "to whom? Name a policy, a channel or a person, or set watch.escalation"
+                )
+            })?,
+        }
+    } else {
+        Action::Escalate {
+            path: args.path.clone(),
+            delivery: args.delivery,
+            note: args.note.clone(),
+        }
     };
     let wait = acting.is_attached() && !args.no_wait;
     let voice = match Voice::of(args.json) {
@@ -74,7 +89,12 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
         value["why"] = serde_json::to_value((!arrived).then_some(why))?;
         out::json(&value)?;
     } else if arrived {
-        out::say("it arrived")?;
+        let took = begun.elapsed().as_millis();
+        out::say(&if is_test {
+            format!("it arrived, {took} ms after it was asked for")
+        } else {
+            "it arrived".to_owned()
+        })?;
     } else {
         out::say(&format!(
             "not arrived: {why}\n  the message is {}, {}; call someone another way. `midwatch show {}` says more",

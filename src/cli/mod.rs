@@ -33,9 +33,11 @@ mod golive;
 mod held;
 mod hidden;
 mod hook;
+mod incident;
 mod init;
 mod login;
 mod notes;
+mod oncall;
 mod out;
 mod ownership;
 mod pause;
@@ -146,6 +148,10 @@ enum Command {
     Resume(resume::Args),
     Tail(tail::Args),
     Runbook(runbook::Args),
+    Now(incident::NowArgs),
+    Ack(incident::AckArgs),
+    Incident(incident::Args),
+    Oncall(oncall::Args),
     Escalate(escalate::Args),
     Reconcile(reconcile::Args),
     Plan(plan::Args),
@@ -230,6 +236,10 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Resume(args)) => resume::run(args, context).await,
         Some(Command::Tail(args)) => tail::run(args, context).await,
         Some(Command::Runbook(args)) => runbook::run(&args, context),
+        Some(Command::Now(args)) => incident::now(&args, context),
+        Some(Command::Ack(args)) => incident::ack(args, context).await,
+        Some(Command::Incident(args)) => incident::run(args, context).await,
+        Some(Command::Oncall(args)) => oncall::run(args, context).await,
         Some(Command::Escalate(args)) => escalate::run(args, context).await,
         Some(Command::Reconcile(args)) => reconcile::run(args, context).await,
         Some(Command::Plan(args)) => plan::run(args, context).await,

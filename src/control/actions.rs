@@ -199,8 +199,8 @@ impl Actions {
             "submitted"
         );
         let id = submission.id.clone();
-        let (done, log) = self
-            .perform(submission, actor)
+        // On the heap: it has room for whatever any action needs, and many futures hold it.
+        let (done, log) = Box::pin(self.perform(submission, actor))
             .await
             .inspect_err(|refused| {
                 tracing::warn!(

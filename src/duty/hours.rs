@@ -72,9 +72,9 @@ fn days(text: &str) -> Option<[bool; 7]> {
         "weekends" => days[5..].fill(true),
         list => {
             for part in list.split(',') {
-                let (first, last) = part.split_once('-').unwrap_or((part, part));
-                let (first, last) = (day(first.trim())?, day(last.trim())?);
-                days.get_mut(first..=last)?.fill(true);
+                let (from, to) = part.split_once('-').unwrap_or((part, part));
+                let (from, to) = (day(from.trim())?, day(to.trim())?);
+                days.get_mut(from..=to)?.fill(true);
             }
         }
     }

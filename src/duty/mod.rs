@@ -52,3 +52,44 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 fn day(text: &str) -> Option<usize> {
     DAYS.iter().position(|day| text.eq_ignore_ascii_case(day))
 }
+
+/// When a person means by `08:00` (the next time it is that), `2h` (from now) or a time with its offset.
+pub fn until(text: &str, now: Timestamp, zone: Tz) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Some(at) = Timestamp::parse_rfc3339(text) {
+        return Some(at);
+    }
+    if !text.contains(':') {
+        return crate::time::parse_duration(text).map(|after| now + after);
+    }
+    let time = u32::from(minutes(text).filter(|minutes| *minutes < 24 * 60)?);
+    let today = now.utc().with_timezone(&zone).date_naive();
+    (0..3).find_map(|later| {
+        let day = today.checked_add_days(chrono::Days::new(later))?;
+        let at = instant(day.and_hms_opt(time / 60, time % 60, 0)?, zone);
+        (at > now).then_some(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_the_next_one_a_duration_begins_now() {
+        let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+        let now = at("2026-11-26T02:10:00+01:00");
+        let oslo = chrono_tz::Europe::Oslo;
+        for (text, expected) in [
+            ("08:00", "2026-11-26T08:00:00+01:00"),
+            ("02:10", "2026-11-27T02:10:00+01:00"),
+            ("90m", "2026-11-26T03:40:00+01:00"),
+            ("2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z"),
+        ] {
+            assert_eq!(until(text, now, oslo), Some(at(expected)), "{text}");
+        }
+        for bad in ["", "8", "24:00", "tomorrow"] {
+            assert_eq!(until(bad, now, oslo), None, "{bad}");
+        }
+    }
+}

@@ -109,13 +109,14 @@ async fn deliver(
     if let (Some((user, _)), Some(password)) = (&mail.login, password) {
         let login = Credentials::new(user.clone(), password);
         let answer = connection.auth(DEFAULT_MECHANISMS, &login).await;
-        answer.map_err(|error| match error.is_permanent() {
-            // Whatever the server says of the password is not repeated.
-            true => SendError::before(
-                Fault::Secret,
-                format!("{} refuses user and password", mail.host),
-            ),
-            false => early(mail, &error),
+        answer.map_err(|error| {
+            if error.is_permanent() {
+                // Whatever the server says of the password is not repeated.
+                let words = format!("{} refuses user and password", mail.host);
+                SendError::before(Fault::Secret, words)
+            } else {
+                early(mail, &error)
+            }
         })?;
     }
     let sent = connection

@@ -204,22 +204,19 @@ pub fn page_of(
 ) -> Page {
     let zone = config.site.timezone;
     let at = |at: Timestamp| crate::watch::when(at, now, zone);
-    let mut lines: Vec<String> = match occasion {
-        Occasion::Resolved => {
-            let end = incident.resolved.unwrap_or(now);
-            vec![format!(
-                "Over since {}; it lasted {}.",
-                at(end),
-                short(Duration::from_secs(end.since(incident.opened).as_secs()))
-            )]
-        }
-        _ => {
-            let live = incident
-                .signals
-                .iter()
-                .filter(|signal| signal.calm.is_none());
-            live.map(|signal| signal.words.clone()).take(5).collect()
-        }
+    let mut lines: Vec<String> = if occasion == Occasion::Resolved {
+        let end = incident.resolved.unwrap_or(now);
+        vec![format!(
+            "Over since {}; it lasted {}.",
+            at(end),
+            short(Duration::from_secs(end.since(incident.opened).as_secs()))
+        )]
+    } else {
+        let live = incident
+            .signals
+            .iter()
+            .filter(|signal| signal.calm.is_none());
+        live.map(|signal| signal.words.clone()).take(5).collect()
     };
     if occasion == Occasion::Firing {
         lines.push(format!(

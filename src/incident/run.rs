@@ -94,10 +94,10 @@ struct Look {
 
 impl Watching {
     async fn run(mut self) {
-        let mut changes = self.store.changes();
+        let mut commits = self.store.changes();
         loop {
             let begun = Instant::now();
-            changes.mark_unchanged();
+            commits.mark_unchanged();
             let runtime = self.live.borrow().clone();
             let fine = self.look(&runtime).await;
             match fine {
@@ -119,7 +119,7 @@ impl Watching {
             let next = begun + TICK;
             let changed = async {
                 // A store that is gone ends the worker, and this with it.
-                if changes.changed().await.is_err() {
+                if commits.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 tokio::time::sleep(SETTLE).await;

@@ -136,18 +136,15 @@ fn renew(
     for trouble in troubles {
         let same =
             |signal: &&mut Signal| signal.rule == trouble.rule && signal.subject == trouble.subject;
-        match incident.signals.iter_mut().find(same) {
-            Some(known) => {
-                if known.calm.take().is_some() {
-                    known.since = now;
-                }
-                known.severity = trouble.severity;
-                known.words.clone_from(&trouble.words);
+        if let Some(known) = incident.signals.iter_mut().find(same) {
+            if known.calm.take().is_some() {
+                known.since = now;
             }
-            None => {
-                incident.signals.push(signal(trouble, now));
-                lines.push(line("signal", trouble.words.clone()));
-            }
+            known.severity = trouble.severity;
+            known.words.clone_from(&trouble.words);
+        } else {
+            incident.signals.push(signal(trouble, now));
+            lines.push(line("signal", trouble.words.clone()));
         }
     }
     for signal in &mut incident.signals {

@@ -9,9 +9,8 @@ const LONGEST_SUBJECT: usize = 200;
 pub(super) fn of(page: &Page, id: &str) -> Letter {
     let mut text = page.lines.join("\n");
     if let Some(incident) = page.incident {
-        text += &format!(
-            "\n\nmidwatch ack {incident}      take it\nmidwatch walk {incident}     walk its runbook\n"
-        );
+        let ways = ["ack", "walk"].map(|word| format!("midwatch {word} {incident}"));
+        text = format!("{text}\n\n{}\n", ways.join("\n"));
     }
     Letter {
         subject: cut(&page.headline(), LONGEST_SUBJECT),

@@ -72,16 +72,15 @@ pub(super) fn keep(
         return Ok(None);
     }
     let id = incident.id;
-    let mut n: i64 = connection
+    let first: i64 = connection
         .prepare_cached("SELECT coalesce(max(n) + 1, 0) FROM incident_line WHERE incident = ?1")?
         .query_row([id.0], |row| row.get(0))?;
     let mut insert =
         connection.prepare_cached("INSERT INTO incident_line VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    for line in &kept.lines {
+    for (n, line) in (first..).zip(&kept.lines) {
         insert.execute(params![
             id.0, n, line.at.0, line.actor, line.kind, line.text
         ])?;
-        n += 1;
     }
     drop(insert);
     let mut insert = connection.prepare_cached(

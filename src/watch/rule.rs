@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn every_rule_leads_to_a_runbook_that_is_shipped_and_names_it() {
         for rule in Rule::ALL {
-            let runbook = crate::runbook::shipped(rule.runbook()).expect(rule.word());
+            let runbook = crate::runbook::shipped(rule.runbook()).unwrap();
             let named = runbook
                 .front
                 .alerts

@@ -7,6 +7,7 @@ mod decided;
 mod doubt;
 mod lineage;
 mod owned;
+mod paged;
 mod repaired;
 mod unmatched;
 mod upsert;

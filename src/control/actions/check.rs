@@ -158,9 +158,12 @@ impl Actions {
                     runtime.config.oncall.keys().map(String::as_str),
                 )
             }
-            Action::EndSilence { .. } | Action::TestPage { .. } => Ok(()),
             Action::GoLive { path } => self.number(path).map(|_| ()),
-            Action::Adopt { .. } | Action::ApprovePlan { .. } | Action::UndoPlan { .. } => Ok(()),
+            Action::Adopt { .. }
+            | Action::ApprovePlan { .. }
+            | Action::UndoPlan { .. }
+            | Action::EndSilence { .. }
+            | Action::TestPage { .. } => Ok(()),
             Action::EnableHook { system }
             | Action::Backfill { system, .. }
             | Action::Probe { system }
