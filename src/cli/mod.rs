@@ -62,6 +62,7 @@ mod trace;
 mod try_path;
 mod veil;
 mod verify;
+mod walk;
 mod worker;
 
 /// Done, or all is well.
@@ -150,6 +151,7 @@ enum Command {
     Runbook(runbook::Args),
     Now(incident::NowArgs),
     Ack(incident::AckArgs),
+    Walk(walk::Args),
     Incident(incident::Args),
     Oncall(oncall::Args),
     Escalate(escalate::Args),
@@ -237,6 +239,7 @@ async fn command(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Tail(args)) => tail::run(args, context).await,
         Some(Command::Runbook(args)) => runbook::run(&args, context),
         Some(Command::Now(args)) => incident::now(&args, context),
+        Some(Command::Walk(args)) => walk::run(args, context).await,
         Some(Command::Ack(args)) => incident::ack(args, context).await,
         Some(Command::Incident(args)) => incident::run(args, context).await,
         Some(Command::Oncall(args)) => oncall::run(args, context).await,

@@ -10,6 +10,7 @@ mod model;
 mod pages;
 mod run;
 mod step;
+mod walk;
 
 pub use act::{Act, act};
 pub use export::{Impact, post_mortem};
@@ -20,6 +21,7 @@ pub use model::{
 pub use pages::{Due, due, page_of};
 pub use run::spawn;
 pub use step::{Seen, step};
+pub use walk::{Bearings, Doing, doing, runbook_of};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

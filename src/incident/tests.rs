@@ -169,6 +169,11 @@ impl House {
     }
 }
 
+/// An incident about the path `crm`.
+pub fn incident() -> Incident {
+    House::new().look(0, &[DOWN]).incidents.remove(0)
+}
+
 const DOWN: (Rule, &str, Severity) = (Rule::BreakerOpen, "crm", Severity::Critical);
 const OTHER: (Rule, &str, Severity) = (Rule::PathFailing, "contacts", Severity::Warning);
 const LATER: (Rule, &str, Severity) = (Rule::BreakerOpen, "crm", Severity::Warning);

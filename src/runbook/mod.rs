@@ -5,15 +5,22 @@
 //! it makes it [`Visible`]. Called by the console, `midwatch runbook`, `check` and `init`.
 
 mod blocks;
+pub mod cell;
+mod check;
 mod front;
+mod gate;
 mod markdown;
+mod steps;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use blocks::{Admonition, Block, Item, Span, text_of};
+pub use check::{Finding, check};
 pub use front::Front;
+pub use gate::{Gate, Metric};
+pub use steps::Step;
 
 use crate::visible::Visible;
 
@@ -41,6 +48,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
     (
         "drift-above-threshold.md",
         include_str!("../../runbooks/drift-above-threshold.md"),
+    ),
+    (
+        "late-or-lost.md",
+        include_str!("../../runbooks/late-or-lost.md"),
     ),
     (
         "payment-and-order-disagree.md",

@@ -690,7 +690,7 @@ async fn a_database_of_the_first_schema_is_migrated_with_all_that_it_holds() {
     let store = Store::open(&file, super::tests::options(&clock)).unwrap();
     let paths = super::tests::configure(&store, &["p", "q"]).await;
     store.begin_work(false).await.unwrap();
-    let before = rusqlite::Connection::open(dir.path().join("m.before-v4.db")).unwrap();
+    let before = rusqlite::Connection::open(dir.path().join("m.before-v5.db")).unwrap();
     let version: i64 = before
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();

@@ -151,17 +151,14 @@ impl Rule {
             Self::ForeignHost | Self::WorkerDead => "worker-dead",
             Self::PathFailing | Self::BreakerOpen | Self::PathPaused => "receiver-down",
             Self::Throttled => "rate-limited",
-            Self::WillMissDue
-            | Self::BacklogGrowing
+            Self::WillMissDue | Self::EventsAtRisk => "late-or-lost",
+            Self::BacklogGrowing
             | Self::Blocked
             | Self::PathRemoved
             | Self::Shadow
             | Self::NeedsUnmet
             | Self::PageDead => "backlog-growing",
-            Self::HookDisabled
-            | Self::SourceSilent
-            | Self::SourceUnreachable
-            | Self::EventsAtRisk => "source-silent",
+            Self::HookDisabled | Self::SourceSilent | Self::SourceUnreachable => "source-silent",
             Self::DriftAboveThreshold | Self::ReconcileStale | Self::Review => {
                 "drift-above-threshold"
             }
