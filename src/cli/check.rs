@@ -10,7 +10,8 @@ use crate::config::diagnostic::Severity;
 /// Reports everything that is wrong with the configuration, with file, line and key.
 ///
 /// Says of each system with a preset what it takes from it. With --json one object a line: severity (error, warning), file,
-/// line, column, key, message, expected, suggestion; then for each such system: system, preset, used, idle.
+/// line, column, key, message, expected, suggestion; then for each such system: system, preset, used, idle; then what is wrong
+/// with the runbooks: file, error, text.
 /// Exit code 1 if there is an error; warnings alone are 0.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,9 +34,13 @@ struct Shown<'a> {
 
 /// Checks and reports.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
-    let (diagnostics, uses, good) = match crate::config::load(&context.config_file()?) {
-        Ok(loaded) => (loaded.warnings, loaded.uses, true),
-        Err(wrong) => (wrong, Vec::new(), false),
+    let (diagnostics, uses, books, good) = match crate::config::load(&context.config_file()?) {
+        Ok(loaded) => {
+            let books = super::runbook::findings(&loaded.config);
+            let good = !books.iter().any(|finding| finding.error);
+            (loaded.warnings, loaded.uses, books, good)
+        }
+        Err(wrong) => (wrong, Vec::new(), Vec::new(), false),
     };
     if args.json {
         for diagnostic in &diagnostics {
@@ -43,6 +48,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         }
         for one in &uses {
             out::json(one)?;
+        }
+        for finding in &books {
+            out::json(finding)?;
         }
     } else if diagnostics.is_empty() {
         out::say(
@@ -53,6 +61,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
     }
     if !args.json {
         uses.iter().try_for_each(|one| out::say(&one.lines()))?;
+        for finding in &books {
+            out::say(&super::runbook::line(finding))?;
+        }
     }
     Ok(if good { super::OK } else { super::FAILED })
 }

@@ -11,7 +11,7 @@ use crate::config::model::Config;
 use crate::control::action::Action;
 use crate::duty;
 use crate::ids::IncidentId;
-use crate::incident::{Act, Impact, Incident, PageState, post_mortem};
+use crate::incident::{Act, Impact, Incident, PageState, handed, post_mortem};
 use crate::store::view::Severity;
 use crate::store::{IncidentDetail, Reader};
 use crate::time::{Clock, Timestamp, short};
@@ -522,21 +522,6 @@ fn whole(detail: &IncidentDetail, config: &Config, now: Timestamp) -> String {
             line.kind,
             line.text
         );
-    }
-    text
-}
-
-/// What somebody who takes it over should know.
-pub(crate) fn handed(detail: &IncidentDetail) -> String {
-    let incident = &detail.incident;
-    let mut text = incident.title.clone();
-    let done = detail.steps.len();
-    if done > 0 {
-        let _ = write!(text, "; {done} steps of the runbook are ticked");
-    }
-    let notes = detail.lines.iter().rev().filter(|line| line.kind == "note");
-    for note in notes.take(2) {
-        let _ = write!(text, "; {}: {}", note.actor, note.text);
     }
     text
 }

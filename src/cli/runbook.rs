@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::out;
-use crate::runbook::{self, Runbook};
+use crate::config::model::Config;
+use crate::runbook::{self, Finding, Runbook};
+use crate::time::Clock;
 use crate::visible::Visible;
 
 /// Lists the runbooks, or shows one.
@@ -20,6 +22,16 @@ enum What {
     ///
     /// With --json one object a line: name, title, file, paths.
     List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Finds what is wrong with runbooks before they are needed: those of the configuration, or of any folder of markdown.
+    ///
+    /// With --json one object a line: file, error, text. Exit code 1 if something must be mended.
+    Check {
+        /// A folder; none: the runbooks folder, and what paths and jobs name.
+        folder: Option<std::path::PathBuf>,
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
@@ -50,6 +62,9 @@ struct Entry {
 
 /// Lists or shows.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
+    if let What::Check { folder, json } = &args.what {
+        return check(folder.as_deref(), *json, context);
+    }
     let config = context.config_in_force()?;
     let mut books: Vec<Runbook> = Vec::new();
     let folder = config.base.join("runbooks");
@@ -60,15 +75,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
                 .filter_map(|(_, book)| book.ok()),
         );
     }
-    let elsewhere = (config.paths.iter())
-        .filter_map(|path| path.runbook.as_ref())
-        .chain(
-            config
-                .reconcile
-                .iter()
-                .filter_map(|job| job.runbook.as_ref()),
-        );
-    for file in elsewhere {
+    for file in named(&config) {
         if !books.iter().any(|book| book.file == *file) {
             books.push(runbook::load(file)?);
         }
@@ -102,6 +109,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
                 .collect();
             out::say(&out::table(&rows))?;
         }
+        What::Check { .. } => {}
         What::Show { name, json } => {
             let wanted = config.path(name).and_then(|path| path.runbook.as_ref());
             let stem = name.strip_suffix(".md").unwrap_or(name);
@@ -142,4 +150,85 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<u8> {
         }
     }
     Ok(super::OK)
+}
+
+/// The runbooks that paths and jobs name.
+fn named(config: &Config) -> impl Iterator<Item = &std::path::PathBuf> {
+    let of_paths = config.paths.iter().filter_map(|path| path.runbook.as_ref());
+    let of_jobs = config
+        .reconcile
+        .iter()
+        .filter_map(|job| job.runbook.as_ref());
+    of_paths.chain(of_jobs)
+}
+
+/// What is wrong with the runbooks of a configuration: its folder's, and those that paths and jobs name.
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let folder = config.base.join("runbooks");
+    let mut files: Vec<std::path::PathBuf> = named(config).cloned().collect();
+    if let Ok(listed) = runbook::list(&folder) {
+        files.extend(listed.into_iter().map(|(file, _)| file));
+    }
+    files.sort();
+    files.dedup();
+    // One that is not there is told with the configuration.
+    files.retain(|file| file.exists());
+    judged(files, Some(config))
+}
+
+fn judged(files: Vec<std::path::PathBuf>, config: Option<&Config>) -> Vec<Finding> {
+    let today = Clock::System.now().utc().date_naive();
+    let mut all = Vec::new();
+    for file in files {
+        match runbook::load(&file) {
+            Ok(book) => all.extend(runbook::check(&book, config, today)),
+            Err(error) => all.push(Finding {
+                file,
+                error: true,
+                text: error.to_string(),
+            }),
+        }
+    }
+    all
+}
+
+fn check(folder: Option<&std::path::Path>, json: bool, context: &Context) -> anyhow::Result<u8> {
+    let (all, count) = if let Some(folder) = folder {
+        let listed = runbook::list(folder).map_err(|error| {
+            let name = Visible::of(&folder.to_string_lossy()).into_string();
+            anyhow::anyhow!("cannot list {name}: {error}")
+        })?;
+        let files: Vec<_> = listed.into_iter().map(|(file, _)| file).collect();
+        let count = files.len();
+        (judged(files, None), count)
+    } else {
+        let config = context.config()?;
+        let all = findings(&config);
+        (all, named(&config).count())
+    };
+    for finding in &all {
+        if json {
+            out::json(finding)?;
+        } else {
+            out::say(&line(finding))?;
+        }
+    }
+    let errors = all.iter().filter(|finding| finding.error).count();
+    if !json {
+        out::say(&match (errors, all.len()) {
+            (0, 0) => format!("nothing is wrong with the runbooks ({count} looked at)"),
+            (errors, all) => format!("{errors} must be mended, {} are worth a look", all - errors),
+        })?;
+    }
+    Ok(if errors > 0 { super::FAILED } else { super::OK })
+}
+
+/// A finding in a line.
+pub(super) fn line(finding: &Finding) -> String {
+    let kind = if finding.error { "" } else { "warning: " };
+    format!(
+        "{}: {kind}{}",
+        Visible::of(&finding.file.to_string_lossy()),
+        Visible::of(&finding.text)
+    )
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::context::{Acting, Context, reader};
-use super::incident::{detail, handed, short_line};
+use super::incident::{detail, short_line};
 use super::out;
 use crate::config::model::Config;
 use crate::control::action::Action;
 use crate::ids::IncidentId;
-use crate::incident::{Act, Bearings, Doing, StepState, doing, runbook_of};
+use crate::incident::{Act, Bearings, Doing, StepState, doing, handed, runbook_of, said};
 use crate::runbook::{Runbook, Step, shipped};
 use crate::store::{IncidentDetail, Reader};
 use crate::time::{Clock, short};
@@ -408,9 +408,9 @@ impl Walk<'_> {
                 return Ok(true);
             }
             tokio::select! {
-                changed = tokio::time::timeout(LOOK, changes.changed()) => {
-                    if let Ok(changed) = changed {
-                        changed?;
+                waited = tokio::time::timeout(LOOK, changes.changed()) => {
+                    if let Ok(change) = waited {
+                        change?;
                     }
                 }
                 _ = self.lines.0.recv() => return Ok(false),
@@ -462,20 +462,5 @@ impl Walk<'_> {
             Some(next) => Next::Step(next),
             None => Next::Step(self.steps.len() + 1),
         })
-    }
-}
-
-/// An action, as a person reads it.
-fn said(action: &Action) -> String {
-    match action {
-        Action::Replay { filter, .. } => format!("replay {filter}"),
-        Action::Pause { path, reason } => format!("pause {path}: {reason}"),
-        Action::Resume { path } => format!("resume {path}"),
-        Action::Probe { system } => format!("probe {system}"),
-        Action::Reconcile { job } => format!("run {job}"),
-        Action::Backfill { system, .. } => format!("ask {system} for what was missed"),
-        Action::Escalate { path, .. } => format!("escalate {path}"),
-        Action::Incident { .. } => "add a note".to_owned(),
-        other => format!("{other:?}"),
     }
 }

@@ -420,6 +420,10 @@ impl Console {
                 // A terminal that cannot is left alone: the id is on the screen all the same.
                 let _ = self.painter.aside(&term::clipboard(&text));
             }
+            Effect::Bell => {
+                // A terminal that cannot is left alone: the banner says it.
+                let _ = self.painter.aside(b"\x07");
+            }
             Effect::Repaint => self.painter.forget(),
             Effect::Doing(text) => self.client.doing(&text),
             Effect::Suspend => self.suspend(),

@@ -1,6 +1,7 @@
 //! Fixed data for the console's tests: a small shop at 22:15 on a bad evening.
 
 pub mod held;
+pub mod incidents;
 pub mod lineage;
 pub mod recon;
 mod review;
@@ -621,6 +622,17 @@ pub fn full(size: (u16, u16), overview: Overview, spoil: &dyn Fn(&mut Rows)) -> 
     answer(&mut model, Slot::Left, Loaded::Left(review::left()));
     answer(
         &mut model,
+        Slot::Incidents,
+        Loaded::Incidents(incidents::list()),
+    );
+    let detail = incidents::detail();
+    let number = detail.incident.id;
+    model.incidents.open = Some(number);
+    let book = crate::incident::runbook_of(&detail.incident);
+    let one = Loaded::Incident(number, Some(Box::new(detail)), Some(book));
+    answer(&mut model, Slot::Incident, one);
+    answer(
+        &mut model,
         Slot::Found,
         Loaded::Found(String::new(), rows.records),
     );
@@ -678,7 +690,7 @@ pub fn answer(model: &mut Model, slot: Slot, loaded: Loaded) {
 }
 
 /// Every screen.
-pub const PLACES: [Place; 18] = [
+pub const PLACES: [Place; 20] = [
     Place::Overview,
     Place::Deliveries,
     Place::Dead,
@@ -689,6 +701,8 @@ pub const PLACES: [Place; 18] = [
     Place::Held,
     Place::Record,
     Place::Systems,
+    Place::Incidents,
+    Place::Incident,
     Place::Review,
     Place::Ownership,
     Place::Runs,

@@ -44,6 +44,10 @@ pub enum Context {
     Record,
     /// Screen 0.
     Systems,
+    /// Screen I.
+    Incidents,
+    /// One incident.
+    Incident,
     /// Screen V.
     Review,
     /// Screen O.
@@ -102,6 +106,18 @@ pub enum Command {
     Held,
     Record,
     Systems,
+    Incidents,
+    WorstIncident,
+    TakeIncident,
+    EscalateIncident,
+    NoteIncident,
+    Snooze,
+    Mitigate,
+    Resolve,
+    HandOver,
+    DoStep,
+    TickStep,
+    SkipStep,
     Review,
     Ownership,
     NextScreen,
@@ -193,6 +209,16 @@ impl Command {
                 | Self::Decline
                 | Self::UndoPlan
                 | Self::Tolerate
+                | Self::TakeIncident
+                | Self::EscalateIncident
+                | Self::NoteIncident
+                | Self::Snooze
+                | Self::Mitigate
+                | Self::Resolve
+                | Self::HandOver
+                | Self::DoStep
+                | Self::TickStep
+                | Self::SkipStep
                 | Self::Probe
                 | Self::ReplaceSecret
                 | Self::EnableHook

@@ -3,6 +3,7 @@
 //! Holds whole snapshots, never parts of two; every selection is by id, so that it stays on its thing when rows come and go.
 
 mod held;
+mod incidents;
 mod own;
 mod recon;
 mod review;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tui_input::Input as Line;
 
 pub use held::{Held, HeldOne};
+pub use incidents::Incidents;
 pub use own::Own;
 pub use recon::{Recon, kindred};
 pub use review::{Review, ReviewItem};
@@ -75,6 +77,10 @@ pub enum Place {
     Record,
     /// Screen 0.
     Systems,
+    /// Screen I: incidents.
+    Incidents,
+    /// One incident, with its runbook.
+    Incident,
     /// Screen V: what waits for a person's decision.
     Review,
     /// Screen O: who may write which field.
@@ -95,7 +101,7 @@ pub enum Place {
 
 impl Place {
     /// The numbered screens, in order.
-    pub const SCREENS: [Self; 12] = [
+    pub const SCREENS: [Self; 13] = [
         Self::Overview,
         Self::Deliveries,
         Self::Dead,
@@ -106,12 +112,13 @@ impl Place {
         Self::Held,
         Self::Record,
         Self::Systems,
+        Self::Incidents,
         Self::Review,
         Self::Ownership,
     ];
 
     /// The key of each numbered or lettered screen, in the same order.
-    pub const KEYS: &str = "1234567890VO";
+    pub const KEYS: &str = "1234567890IVO";
 
     /// Its name on the tab.
     pub fn title(self) -> &'static str {
@@ -126,6 +133,8 @@ impl Place {
             Self::Held => "Held",
             Self::Record => "Record",
             Self::Systems => "Systems",
+            Self::Incidents => "Incidents",
+            Self::Incident => "Incident",
             Self::Review => "Review",
             Self::Ownership => "Ownership",
             Self::Runs => "Runs",
@@ -162,6 +171,8 @@ impl Place {
             | Self::Runs
             | Self::Differences
             | Self::Plan
+            | Self::Incidents
+            | Self::Incident
             | Self::HeldEvents
             | Self::HeldEvent
             | Self::Runbook => 10,
@@ -173,6 +184,7 @@ impl Place {
         let screen = match self {
             Self::Runs | Self::Differences | Self::Plan => Self::Reconcile,
             Self::HeldEvents | Self::HeldEvent => Self::Held,
+            Self::Incident => Self::Incidents,
             other => other,
         };
         Self::SCREENS.iter().position(|place| *place == screen)
@@ -579,6 +591,10 @@ pub enum Slot {
     Batches,
     /// What was left out because its source may not write it.
     Left,
+    /// Incidents.
+    Incidents,
+    /// One of them, with its runbook.
+    Incident,
     /// What waits for a decision.
     Reviews,
     /// Groups of held events.
@@ -681,6 +697,8 @@ pub struct Model {
     pub batch: Selection<BatchId>,
     /// Screen 8, with what is behind it.
     pub held: Held,
+    /// Screen I, with what is behind it.
+    pub incidents: Incidents,
     /// Screen V.
     pub review: Review,
     /// Screen O.
@@ -749,6 +767,7 @@ impl Model {
             batches: Vec::new(),
             batch: Selection::default(),
             held: Held::default(),
+            incidents: Incidents::default(),
             review: Review::default(),
             own: Own::default(),
             record: Recorded::default(),
@@ -851,6 +870,7 @@ impl Model {
             | Place::Record
             | Place::Ownership
             | Place::Systems => None,
+            Place::Incidents | Place::Incident => self.incident_here()?.path.clone(),
             Place::Review => self.review.delivery_here().map(|row| row.path.clone()),
         }
     }

@@ -14,6 +14,7 @@ use crate::config::model::Config;
 use crate::control::action::HeldScope;
 use crate::http::oauth::health;
 use crate::ids::DeliveryId;
+use crate::incident::runbook_of;
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
 use crate::record::ledger::About as RecordId;
@@ -208,6 +209,11 @@ impl<Report: Fn(Input)> Thread<Report> {
             Query::Left => reader.notes(&NoteFilter::default(), ROWS).map(|mut notes| {
                 notes.retain(|note| note.kind == NoteKind::Stripped);
                 Loaded::Left(notes)
+            }),
+            Query::Incidents => reader.incidents(ROWS).map(Loaded::Incidents),
+            Query::Incident(id) => reader.incident(id).map(|detail| {
+                let runbook = detail.as_ref().map(|one| runbook_of(&one.incident));
+                Loaded::Incident(id, detail.map(Box::new), runbook)
             }),
             Query::Reviews => reviews(reader),
             Query::Held => reader.held_groups().map(Loaded::Held),

@@ -132,7 +132,8 @@ pub fn post_mortem(detail: &IncidentDetail, impact: Option<Impact>, config: &Con
         let state = match page.state {
             PageState::Sending => "on its way".to_owned(),
             PageState::Arrived => {
-                format!("arrived after {}", lasted(page.at, page.ended))
+                let took = page.ended.map_or(0, |end| end.since(page.at).as_secs());
+                format!("arrived within {}", short(Duration::from_secs(took.max(1))))
             }
             PageState::Failed => "failed".to_owned(),
         };

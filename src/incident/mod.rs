@@ -21,7 +21,7 @@ pub use model::{
 pub use pages::{Due, due, page_of};
 pub use run::spawn;
 pub use step::{Seen, step};
-pub use walk::{Bearings, Doing, doing, runbook_of};
+pub use walk::{Bearings, Doing, doing, handed, runbook_of, said};
 
 #[cfg(test)]
 pub(crate) mod tests;

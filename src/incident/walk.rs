@@ -1,6 +1,7 @@
 //! What the cells of a runbook mean for one incident: its path, system and job put in. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::model::Incident;
 use crate::config::model::Config;
@@ -8,6 +9,7 @@ use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE};
 use crate::queue::filter::Filter;
 use crate::runbook::cell::{Cell, Verb};
 use crate::runbook::{Gate, Runbook};
+use crate::store::IncidentDetail;
 
 /// What an incident is about, for the cells that leave it out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -188,6 +190,36 @@ pub fn runbook_of(incident: &Incident) -> Result<Runbook, String> {
     crate::runbook::shipped(name).ok_or_else(|| format!("there is no runbook {name}"))
 }
 
+/// An action, as a person reads it.
+pub fn said(action: &Action) -> String {
+    match action {
+        Action::Replay { filter, .. } => format!("replay {filter}"),
+        Action::Pause { path, reason } => format!("pause {path}: {reason}"),
+        Action::Resume { path } => format!("resume {path}"),
+        Action::Probe { system } => format!("probe {system}"),
+        Action::Reconcile { job } => format!("run {job}"),
+        Action::Backfill { system, .. } => format!("ask {system} for what was missed"),
+        Action::Escalate { path, .. } => format!("escalate {path}"),
+        Action::Incident { .. } => "add a note".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What somebody who takes it over should know.
+pub fn handed(detail: &IncidentDetail) -> String {
+    let incident = &detail.incident;
+    let mut text = incident.title.clone();
+    let done = detail.steps.len();
+    if done > 0 {
+        let _ = write!(text, "; {done} steps of the runbook are ticked");
+    }
+    let notes = detail.lines.iter().rev().filter(|line| line.kind == "note");
+    for note in notes.take(2) {
+        let _ = write!(text, "; {}: {}", note.actor, note.text);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +267,7 @@ mod tests {
             panic!("no replay");
         };
         assert!(skip_risky);
-        assert_eq!(filter.to_string(), "path:crm class:transient state:dead");
+        assert_eq!(filter.to_string(), "path:crm state:dead class:transient");
         match doing("midwatch {verify=\"dead({path}) == 0\"}") {
             Ok(Doing::Wait(gate)) => assert_eq!(gate.to_string(), "dead(crm) == 0"),
             other => panic!("{other:?}"),

@@ -115,6 +115,56 @@ pub fn text_of(blocks: &[Block]) -> String {
     out
 }
 
+/// `blocks` as lines for a narrow screen: items with a dash, a table's cells beside each other, code indented. Cells of ours
+/// are left out: whoever shows it says what they do.
+pub(super) fn plain_of(blocks: &[Block]) -> String {
+    let mut out = String::new();
+    plain(blocks, "", &mut out);
+    out
+}
+
+fn plain(blocks: &[Block], indent: &str, out: &mut String) {
+    let deeper = format!("{indent}  ");
+    for block in blocks {
+        match block {
+            Block::Heading { text, .. } | Block::Paragraph(text) => {
+                for line in spans_text(text).lines() {
+                    let _ = writeln!(out, "{indent}{line}");
+                }
+            }
+            Block::List { items, .. } => {
+                for item in items {
+                    let mut inner = String::new();
+                    plain(&item.blocks, &deeper, &mut inner);
+                    let _ = writeln!(out, "{indent}- {}", inner.trim());
+                }
+            }
+            Block::Table { head, rows } => {
+                for row in std::iter::once(head).chain(rows) {
+                    let cells: Vec<String> = row.iter().map(|cell| spans_text(cell)).collect();
+                    let _ = writeln!(out, "{indent}{}", cells.join(" | "));
+                }
+            }
+            Block::Code { info, text } => {
+                if !info.trim_start().starts_with("midwatch") {
+                    for line in text.lines() {
+                        let _ = writeln!(out, "{deeper}{line}");
+                    }
+                }
+            }
+            Block::Quote(blocks) => plain(blocks, &deeper, out),
+            Block::Admonition { kind, blocks } => {
+                let _ = writeln!(out, "{indent}{}:", kind.word());
+                plain(blocks, &deeper, out);
+            }
+            Block::Rule => {}
+            Block::Html(text) => {
+                let _ = writeln!(out, "{indent}{text}");
+            }
+        }
+    }
+}
+
 /// The text of `spans` without link targets.
 pub(super) fn spans_text(spans: &[Span]) -> String {
     spans.iter().map(|span| span.text.as_str()).collect()

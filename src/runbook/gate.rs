@@ -125,6 +125,7 @@ impl Gate {
     }
 
     /// The same of another subject.
+    #[must_use]
     pub fn of(&self, subject: &str) -> Self {
         Self {
             text: self.text.replace(&self.subject, subject),

@@ -3,7 +3,7 @@
 //! A step is an item of a task list with all that stands in it, or a cell that does something and stands by itself.
 
 use super::Runbook;
-use super::blocks::{Block, Item, spans_text, text_of};
+use super::blocks::{Block, Item, plain_of, spans_text};
 use super::cell::{self, Cell};
 
 /// One step.
@@ -87,7 +87,7 @@ fn walk(block: &Block, section: &str, place: usize, steps: &mut Vec<Step>) {
 }
 
 fn task(item: &Item, section: &str, place: usize) -> Step {
-    let text = text_of(&item.blocks);
+    let text = plain_of(&item.blocks);
     let title = text.lines().next().unwrap_or_default().trim().to_owned();
     let mut step = Step {
         section: section.to_owned(),
@@ -126,7 +126,6 @@ fn take(info: &str, text: &str, step: &mut Step) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::path::Path;
 
     #[test]

@@ -109,7 +109,7 @@ fn an_escalation_is_shown_first_then_posted_and_its_arrival_is_seen() {
     console.press("\tcall the agency\r");
     console.confirms(
         &[
-            "Nordlys Coffee: crm (shop -> crm) needs help",
+            "[Nordlys Coffee note] crm (shop -> crm) needs help",
             "slack:ops",
             "call the agency",
         ],

@@ -139,7 +139,9 @@ impl Place {
     pub fn states(&self) -> BTreeMap<String, u64> {
         let overview = self.reader.overview().expect("overview");
         let mut states = BTreeMap::new();
-        for path in overview.paths {
+        // What is wrong on the way is told to people: that is not what is counted here.
+        let work = (overview.paths.into_iter()).filter(|path| !path.name.starts_with("page/"));
+        for path in work {
             for state in midwatch::queue::model::State::ALL {
                 let count = path.counts.get(*state);
                 if count > 0 {

@@ -82,6 +82,16 @@ pub fn able(model: &Model, command: Command) -> bool {
         Command::Approve | Command::Decline => model.recon.waiting().is_some(),
         Command::UndoPlan => model.recon.written().is_some(),
         Command::Tolerate => model.difference_here().is_some(),
+        Command::DoStep | Command::TickStep | Command::SkipStep => model.step_here().is_some(),
+        Command::TakeIncident
+        | Command::EscalateIncident
+        | Command::NoteIncident
+        | Command::Snooze
+        | Command::Mitigate
+        | Command::Resolve
+        | Command::HandOver => model
+            .incident_here()
+            .is_some_and(crate::incident::Incident::is_open),
         Command::Narrow => model.kindreds().len() > 1,
         Command::Story if model.place == Place::Review => model.review.pick.id.is_some(),
         Command::Story if model.place == Place::HeldEvent => {

@@ -7,9 +7,12 @@ use tui_input::Input as Line;
 
 use super::super::keymap::Command;
 use super::super::model::{Dialog, Followed, Model, Overlay, Place, Slot, Stage};
-use super::{Effect, Exit, READABLE, Timer, able, go, held, loads, moves, recon, systems, toast};
+use super::{
+    Effect, Exit, READABLE, Timer, able, go, held, incidents, loads, moves, recon, systems, toast,
+};
 use crate::control::action::{Action, DEFAULT_CANARY, DEFAULT_PACE, Done, Preview};
 use crate::ids::DeliveryId;
+use crate::incident::Act;
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
 use crate::visible::Visible;
@@ -123,6 +126,16 @@ pub(super) fn begin(model: &mut Model, command: Command, effects: &mut Vec<Effec
         | Command::Decline
         | Command::UndoPlan
         | Command::Tolerate => recon::begin(model, command),
+        Command::TakeIncident
+        | Command::EscalateIncident
+        | Command::NoteIncident
+        | Command::Snooze
+        | Command::Mitigate
+        | Command::Resolve
+        | Command::HandOver
+        | Command::DoStep
+        | Command::TickStep
+        | Command::SkipStep => incidents::begin(model, command),
         Command::Probe => systems::probe(model),
         Command::EnableHook => enable_hook(model),
         Command::Adopt => adopt_here(model),
@@ -356,6 +369,11 @@ pub(super) fn written(model: &mut Model, effects: &mut Vec<Effect>) {
             | Action::DeclinePlan { reason, .. }
             | Action::Tolerate { reason, .. } => *reason = text,
             Action::Escalate { note, .. } => *note = text,
+            Action::Incident { act, .. } => match act {
+                Act::Note { text: note } | Act::Step { note, .. } => *note = text,
+                Act::HandOver { to, .. } => *to = text,
+                _ => {}
+            },
             _ => {}
         }
         ask(model, effects);
@@ -442,6 +460,11 @@ pub(super) fn submitted(
         Ok(done) => {
             let mut probed = None;
             if let Some(dialog) = open {
+                let action = dialog.action.clone();
+                incidents::ticked(model, &action);
+                let Some(Overlay::Dialog(dialog)) = &mut model.overlay else {
+                    return;
+                };
                 if let Action::Probe { system } = &dialog.action {
                     probed = Some(system.clone());
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::model::{Followed, Model, PAGE, Place, Slot};
-use super::{Effect, Loaded, Query, Timer, held, records, toast};
+use super::{Effect, Loaded, Query, Timer, held, incidents, records, toast};
 use crate::store::Cursor;
 use crate::store::view::BatchRow;
 use crate::visible::Visible;
@@ -26,6 +26,8 @@ fn slots(model: &Model) -> Vec<Slot> {
         Place::Differences => &[Slot::Differences, Slot::Runs],
         Place::Plan => &[Slot::Plan],
         Place::Replays => &[Slot::Batches],
+        Place::Incidents => &[Slot::Incidents],
+        Place::Incident => &[Slot::Incident],
         Place::Review => &[Slot::Reviews],
         Place::Ownership => &[Slot::Left],
         Place::Held => &[Slot::Held],
@@ -80,6 +82,8 @@ fn query(model: &Model, slot: Slot) -> Option<Query> {
         Slot::Plan => Query::Plan(model.recon.plan?),
         Slot::Batches => Query::Batches,
         Slot::Left => Query::Left,
+        Slot::Incidents => Query::Incidents,
+        Slot::Incident => Query::Incident(model.incidents.open?),
         Slot::Reviews => Query::Reviews,
         Slot::Held => Query::Held,
         Slot::HeldEvents => Query::HeldEvents(model.held.open?),
@@ -193,6 +197,7 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             model.overview = Some(Arc::new(*overview));
             model.tokens = tokens;
             judge(model);
+            incidents::look(model, effects);
         }
         Loaded::Deliveries {
             filter,
@@ -232,6 +237,14 @@ fn take(model: &mut Model, slot: Slot, loaded: Loaded, effects: &mut Vec<Effect>
             tell_replay(model, effects);
         }
         Loaded::Left(notes) => model.own.left = notes,
+        Loaded::Incidents(rows) => model.incidents.take(rows),
+        Loaded::Incident(id, data, runbook) => {
+            if model.incidents.open == Some(id) {
+                model.incidents.data = data;
+                model.incidents.runbook = runbook;
+                incidents::read(model);
+            }
+        }
         Loaded::Reviews(fields, deliveries) => {
             model.review.fields = fields;
             model.review.deliveries = deliveries;

@@ -4,6 +4,7 @@
 mod able;
 mod acts;
 mod held;
+mod incidents;
 mod loads;
 mod moves;
 mod prompts;
@@ -23,17 +24,18 @@ use super::views;
 use crate::config::model::Config;
 use crate::control::action::{Action, Done, Preview};
 use crate::http::oauth::health::Health;
-use crate::ids::{DeliveryId, EventId, HeldGroupId, PlanId, RunId};
+use crate::ids::{DeliveryId, EventId, HeldGroupId, IncidentId, PlanId, RunId};
+use crate::incident::Incident;
 use crate::queue::filter::Filter;
 use crate::record::ledger::About as RecordId;
 use crate::record::ownership;
 use crate::runbook::Runbook;
-use crate::store::Cursor;
 use crate::store::view::{
     BatchRow, DeadGroup, DeliveryDetail, DeliveryRow, DifferenceRow, HeldDetail, HeldGroup,
     HeldRow, LogRow, NoteRow, Overview, PlanRow, PlanWrite, RecordRow, ReviewRow, RunRow, SideRow,
     Story, Trace,
 };
+use crate::store::{Cursor, IncidentDetail};
 use crate::time::Timestamp;
 use crate::visible::Visible;
 
@@ -139,6 +141,14 @@ pub enum Loaded {
     Batches(Vec<BatchRow>),
     /// [`Slot::Left`]
     Left(Vec<NoteRow>),
+    /// [`Slot::Incidents`], newest first.
+    Incidents(Vec<Incident>),
+    /// [`Slot::Incident`], of which number, and its runbook.
+    Incident(
+        IncidentId,
+        Option<Box<IncidentDetail>>,
+        Option<Result<Runbook, String>>,
+    ),
     /// [`Slot::Reviews`]: fields, and deliveries that are held.
     Reviews(Vec<ReviewRow>, Vec<DeliveryRow>),
     /// [`Slot::Held`]
@@ -187,6 +197,10 @@ pub enum Query {
     Batches,
     /// What was left out.
     Left,
+    /// The newest incidents.
+    Incidents,
+    /// One incident.
+    Incident(IncidentId),
     /// Fields and deliveries that wait for a decision.
     Reviews,
     /// Groups of held events.
@@ -261,6 +275,8 @@ pub enum Effect {
     ReadRunbook(PathBuf),
     /// Put an id of ours on the operator's clipboard.
     Copy(String),
+    /// Ring the terminal's bell.
+    Bell,
     /// Paint the next frame whole.
     Repaint,
     /// Tell others what is looked at here; only ids of ours and names of the configuration.
@@ -305,6 +321,8 @@ pub fn screen_contexts(place: Place) -> Vec<Context> {
         Place::HeldEvent => Context::HeldEvent,
         Place::Record => Context::Record,
         Place::Systems => Context::Systems,
+        Place::Incidents => Context::Incidents,
+        Place::Incident => Context::Incident,
         Place::Review => Context::Review,
         Place::Ownership => Context::Ownership,
         Place::Runs => Context::Runs,
@@ -428,6 +446,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Held => go(model, Place::Held, effects),
         Command::Record => go(model, Place::Record, effects),
         Command::Systems => go(model, Place::Systems, effects),
+        Command::Incidents => go(model, Place::Incidents, effects),
+        Command::WorstIncident => incidents::worst(model, effects),
         Command::Review => go(model, Place::Review, effects),
         Command::Ownership => {
             // Of the configuration in force, which may be another than last time.
@@ -506,6 +526,16 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         | Command::Decline
         | Command::UndoPlan
         | Command::Tolerate
+        | Command::TakeIncident
+        | Command::EscalateIncident
+        | Command::NoteIncident
+        | Command::Snooze
+        | Command::Mitigate
+        | Command::Resolve
+        | Command::HandOver
+        | Command::DoStep
+        | Command::TickStep
+        | Command::SkipStep
         | Command::Probe
         | Command::EnableHook
         | Command::Adopt

@@ -6,7 +6,7 @@ use super::super::json_view::Tree;
 use super::super::keymap::Command;
 use super::super::model::{Body, Fold, Model, OverviewId, Place, Selection, Slot};
 use super::super::views;
-use super::{Effect, Query, go, height, held, loads, recon, records};
+use super::{Effect, Query, go, height, held, incidents, loads, recon, records};
 use crate::ids::{DeliveryId, RunId};
 use crate::queue::filter::Filter;
 use crate::queue::model::State;
@@ -35,6 +35,10 @@ pub(super) fn settle(model: &mut Model) {
     held::settle(model, height);
     let owned = model.own.ids();
     model.own.pick.settle(&owned, height);
+    let incidents: Vec<_> = model.incidents.rows.iter().map(|one| one.id).collect();
+    model.incidents.pick.settle(&incidents, height);
+    let steps: Vec<usize> = (0..model.incidents.steps.len()).collect();
+    model.incidents.step.settle(&steps, height);
     let reviews = model.review.ids();
     model.review.pick.settle(&reviews, height);
     let past: Vec<_> = model.past_runs().iter().map(|run| run.id).collect();
@@ -180,6 +184,14 @@ pub(super) fn step(model: &mut Model, command: Command, effects: &mut Vec<Effect
         Place::Ownership => {
             let ids = model.own.ids();
             shift(&mut model.own.pick, &ids, command, height);
+        }
+        Place::Incidents => {
+            let ids: Vec<_> = model.incidents.rows.iter().map(|one| one.id).collect();
+            shift(&mut model.incidents.pick, &ids, command, height);
+        }
+        Place::Incident => {
+            let ids: Vec<usize> = (0..model.incidents.steps.len()).collect();
+            shift(&mut model.incidents.step, &ids, command, height);
         }
         Place::Review => {
             let ids = model.review.ids();
@@ -435,12 +447,17 @@ pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
             records::look_for(model, String::new(), effects);
             go(model, Place::Record, effects);
         }
+        Place::Incidents => {
+            if let Some(id) = model.incidents.pick.id {
+                incidents::show(model, id, effects);
+            }
+        }
         Place::Review => {
             if let Some(id) = review_delivery(model) {
                 show_delivery(model, id, effects);
             }
         }
-        Place::Delivery | Place::Plan | Place::Runbook => {}
+        Place::Delivery | Place::Incident | Place::Plan | Place::Runbook => {}
     }
 }
 
@@ -478,9 +495,12 @@ pub(super) fn leads_somewhere(model: &Model) -> bool {
         Place::Systems => !paths_to_here(model).is_empty(),
         Place::Held => model.held.group_here().is_some(),
         Place::HeldEvents => model.held.row_here().is_some(),
+        Place::Incidents => model.incidents.pick.id.is_some(),
         Place::Review => review_delivery(model).is_some(),
         Place::Ownership => model.own.pick.id.is_some(),
-        Place::Delivery | Place::HeldEvent | Place::Plan | Place::Runbook => false,
+        Place::Delivery | Place::HeldEvent | Place::Incident | Place::Plan | Place::Runbook => {
+            false
+        }
     }
 }
 

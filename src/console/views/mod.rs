@@ -6,6 +6,7 @@ pub mod delivery;
 mod differences;
 mod drift;
 pub mod held;
+mod incidents;
 mod lineage;
 mod lines;
 mod log;
@@ -31,7 +32,7 @@ use super::model::{Asking, Link, Model, Overlay, Place, Slot, Stage};
 use super::theme::Role;
 use super::update::{able, contexts};
 use super::widgets::{self, Pen};
-use crate::store::view::PathRow;
+use crate::store::view::{PathRow, Severity};
 use crate::watch::{self, WorkerState};
 
 /// Where the parts of the screen are.
@@ -81,6 +82,8 @@ pub fn list_height(model: &Model) -> usize {
     let above = match model.place {
         Place::Dead => dead::above(model),
         Place::Held => held::above(model),
+        Place::Incidents => incidents::above(model),
+        Place::Incident => incidents::around(model),
         Place::Review => review::above(model),
         Place::Ownership => ownership::above(model),
         Place::Deliveries | Place::Log | Place::HeldEvents => 2,
@@ -156,6 +159,8 @@ fn body(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         Place::HeldEvent => held::draw_event(model, pen, area),
         Place::Record => record::draw(model, pen, area),
         Place::Systems => systems::draw(model, pen, area),
+        Place::Incidents => incidents::draw(model, pen, area),
+        Place::Incident => incidents::draw_one(model, pen, area),
         Place::Review => review::draw(model, pen, area),
         Place::Ownership => ownership::draw(model, pen, area),
         Place::Runbook => runbook::draw(model, pen, area),
@@ -368,6 +373,17 @@ fn banners(model: &Model) -> Vec<String> {
             )),
             _ => {}
         }
+    }
+    if let Some(incident) = model.burning().filter(|_| model.place != Place::Incident) {
+        let word = match incident.severity {
+            Severity::Critical => "CRITICAL",
+            _ => "warning",
+        };
+        let age = incidents::age(model.now.since(incident.opened));
+        lines.push(format!(
+            "{word} #{} for {age} (!): {}",
+            incident.id, incident.title
+        ));
     }
     if let Link::Away(why) = &model.link
         && lines.is_empty()
