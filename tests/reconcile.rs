@@ -257,6 +257,53 @@ fn open(folder: &Path) -> Store {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_crash_cut_off_goes_on_and_stays_one() {
+    let world = World::start("1h").await;
+    let first = world.run(1).await;
+    world.stop.cancel();
+    world.handle.stopped().await;
+    world.store.close().await;
+    let World {
+        shop,
+        crm,
+        folder,
+        _live: sender,
+        outbound: (outbound, live),
+        ..
+    } = world;
+    // As a kill leaves it: begun, and not ended.
+    let database = rusqlite::Connection::open(folder.path().join("midwatch.db")).unwrap();
+    let open = "UPDATE run SET ended = NULL, error = NULL, complete = 0, phase = 'listing'";
+    assert_eq!(database.execute(open, []).unwrap(), 1);
+    database.close().unwrap();
+    let store = open_again(folder.path(), &live).await;
+    let stop = CancellationToken::new();
+    let handle = reconcile::spawn(store.clone(), live.clone(), outbound.clone(), stop.clone());
+    let world = World {
+        shop,
+        crm,
+        store,
+        handle,
+        stop,
+        _live: sender,
+        outbound: (outbound, live),
+        folder,
+    };
+    let run = world.run(1).await;
+    assert_eq!((run.id, run.error, run.complete), (first.id, None, true));
+    assert_eq!(world.runs().len(), 1, "no other run took its place");
+}
+
+/// The database, as another worker takes it over.
+async fn open_again(folder: &Path, live: &Live) -> Store {
+    let store = open(folder);
+    let config = live.borrow().config.clone();
+    store.configure(&config).await.unwrap();
+    store.begin_work(false).await.unwrap();
+    store
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drift_is_found_counted_told_and_healed() {
     let world = World::start("1h").await;
     // Nothing on either side is no drift, and no alarm.

@@ -291,7 +291,11 @@ async fn ask_and_do(
 ) -> anyhow::Result<Option<Done>> {
     let preview = acting.preview(&action).await?;
     if voice == Voice::Words {
-        out::say(&out::preview(&preview, Clock::System.now()))?;
+        let shown = out::say(&out::preview(&preview, Clock::System.now()));
+        // Who said yes beforehand wants it done, whether or not somebody still reads what it is.
+        if !consent.is_given() {
+            shown?;
+        }
     } else if consent.is_dry() {
         out::json(&preview)?;
     }

@@ -138,6 +138,11 @@ impl Consent {
         }
     }
 
+    /// Yes was said on the command line.
+    pub fn is_given(&self) -> bool {
+        self.yes && !self.dry_run
+    }
+
     /// Only a preview is wanted.
     pub fn is_dry(&self) -> bool {
         self.dry_run

@@ -206,6 +206,9 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<u8> {
 
 fn summary(row: &PlanRow, now: Timestamp) -> Vec<String> {
     let mut words = state(row, now);
+    if let Some(undone) = row.undone {
+        words = format!("{words}, taken back by plan {undone}");
+    }
     if let Some(undoes) = row.undoes {
         words = format!("{words}, takes plan {undoes} back");
     }
@@ -274,6 +277,16 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<u8> {
     );
     if let Some((at, who)) = &plan.decided {
         text = format!("{text}\n  decided {} ago by {who}", short(now.since(*at)));
+    }
+    for (other, words) in [(plan.undoes, "takes"), (plan.undone, "is taken back by")] {
+        if let Some(other) = other {
+            let back = if plan.undoes == Some(other) {
+                " back"
+            } else {
+                ""
+            };
+            text = format!("{text}\n  {words} plan {other}{back}");
+        }
     }
     if let Some(note) = &plan.note {
         text = format!("{text}\n  {note}");

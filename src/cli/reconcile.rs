@@ -93,7 +93,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
             return hand_over(&config, job, file);
         }
         if let Some(file) = &args.apply {
-            let action = handed_back(job, file)?;
+            let action = handed_back(&config, job, file)?;
             return super::previewed(action, &args.consent, args.json, context).await;
         }
         if args.history {
@@ -102,6 +102,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
     }
     let mut runs = Vec::new();
     match &args.job {
+        Some(job) if !args.last && args.consent.is_dry() => {
+            let action = Action::Reconcile { job: job.clone() };
+            return super::previewed(action, &args.consent, args.json, context).await;
+        }
         Some(job) if !args.last => {
             let client = context.worker(&config).await?;
             let reader = reader(&config)?;
@@ -140,6 +144,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<u8> {
             })?;
         } else {
             out::say(&words(&config, run, &differences, now))?;
+            let all = run.only_first + run.only_second + run.differing;
+            let more = all.saturating_sub(differences.len() as u64);
+            if args.job.is_some() && more > 0 && !differences.is_empty() {
+                out::say(&format!(
+                    "  ... and {more} more (-n shows more of those that are kept)"
+                ))?;
+            }
         }
         code = code.max(severity(run));
     }
@@ -161,6 +172,14 @@ async fn wait(
             if run.ended.is_some() {
                 bar.clear();
                 return Ok(run);
+            }
+            let overview = reader.overview()?;
+            if !crate::watch::worker_state(&overview.worker, overview.at).is_up() {
+                bar.clear();
+                anyhow::bail!(
+                    "the worker is gone: run {} goes on when one runs again; `midwatch reconcile {job} --last` shows how it stands",
+                    run.id
+                );
             }
             if !bar.is_hidden() {
                 let sides = reader.sides(run.id)?;
@@ -222,12 +241,12 @@ fn hand_over(config: &Config, job: &str, file: &Path) -> anyhow::Result<u8> {
 }
 
 /// The approval of exactly what a file holds.
-fn handed_back(job: &str, file: &Path) -> anyhow::Result<Action> {
+fn handed_back(config: &Config, job: &str, file: &Path) -> anyhow::Result<Action> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let handed: Handed = serde_json::from_str(&text).with_context(|| {
         format!(
-            "{} is no plan as `reconcile --plan` writes it",
+            "{} is no plan as `midwatch reconcile JOB --plan FILE` writes it",
             file.display()
         )
     })?;
@@ -236,6 +255,31 @@ fn handed_back(job: &str, file: &Path) -> anyhow::Result<Action> {
             "{} is a plan of {}, not of {job}",
             file.display(),
             handed.job
+        );
+    }
+    let shown = file.display();
+    let Some((plan, writes)) = reader(config)?.plan(handed.plan)? else {
+        anyhow::bail!("{shown}: there is no plan {} any more", handed.plan);
+    };
+    let kept: Vec<serde_json::Value> =
+        (writes.iter().map(serde_json::to_value)).collect::<Result<_, _>>()?;
+    // Where a write stands may have moved on since; what it writes may not.
+    let bare = |writes: &[serde_json::Value]| -> Vec<serde_json::Value> {
+        let mut writes = writes.to_vec();
+        for write in writes
+            .iter_mut()
+            .filter_map(serde_json::Value::as_object_mut)
+        {
+            for key in ["state", "reason", "event"] {
+                write.remove(key);
+            }
+        }
+        writes
+    };
+    if handed.run != plan.run || bare(&handed.writes) != bare(&kept) {
+        anyhow::bail!(
+            "{shown} was changed: its writes are not those of plan {}. A plan is taken whole or declined; hand it over again with `midwatch reconcile {job} --plan FILE`",
+            handed.plan
         );
     }
     Ok(Action::ApprovePlan {

@@ -25,7 +25,8 @@ use crate::config::model::{Config, Job, Matching, Records, RepairMode};
 use crate::ids::{PathId, PlanId};
 use crate::record::ledger::About;
 use crate::store::view::{
-    DifferenceKind, DifferenceRow, PlanRow, PlanWrite, RunRow, Severity, WriteState, WriteVerb,
+    DifferenceKind, DifferenceRow, PlanRow, PlanWrite, RunRow, Severity, ToleratedRow, WriteState,
+    WriteVerb,
 };
 use crate::store::{Incoming, LogEntry};
 
@@ -73,6 +74,8 @@ struct Approved {
     writes: Vec<PlanWrite>,
     run: Option<RunRow>,
     differences: Vec<DifferenceRow>,
+    /// What people accept of its job.
+    accepted: Vec<ToleratedRow>,
 }
 
 async fn load(runner: &Runner, id: PlanId) -> Result<Option<Approved>, String> {
@@ -85,6 +88,7 @@ async fn load(runner: &Runner, id: PlanId) -> Result<Option<Approved>, String> {
         Ok::<_, anyhow::Error>(Some(Approved {
             run: reader.run(plan.run)?,
             differences: reader.differences(plan.run, DIFFERENCES)?,
+            accepted: reader.tolerated(&plan.job)?,
             plan,
             writes,
         }))
@@ -254,6 +258,14 @@ impl Judging<'_> {
                 self.job.name, first.system, first.kind
             ));
         };
+        let accepted = (self.approved.accepted.iter())
+            .find(|row| row.key == first.key && row.at >= self.approved.plan.at);
+        if let Some(row) = accepted.filter(|_| self.approved.plan.undoes.is_none()) {
+            return refuse(format!(
+                "its differences were accepted since: {}",
+                row.reason
+            ));
+        }
         if self.is_under_way(first).await? {
             return Ok(vec![Outcome::Later]);
         }

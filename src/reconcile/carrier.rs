@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::second::Again;
 use crate::config::live::Runtime;
-use crate::config::model::{INTERNAL, Matching, Path, Records, Write};
+use crate::config::model::{Config, INTERNAL, JobSide, Matching, Path, Records, Write};
 use crate::event::expr::Engine;
 use crate::event::{Event, Origin};
 use crate::queue::mapped::repair::{EVENT_TYPE, ORIGIN, Repair};
@@ -32,6 +32,26 @@ pub(super) struct Carrier<'a> {
     /// The side that is written.
     pub(super) to: usize,
     pub(super) now: Timestamp,
+}
+
+/// The type of the events that carry the records of a side.
+///
+/// # Errors
+/// In words, where there is none.
+pub(super) fn event_kind(config: &Config, from: &JobSide) -> Result<String, String> {
+    let system = config.systems.get(&from.system);
+    let carries = |kind: &String| {
+        let map = system.and_then(|system| read::carried(&system.records, kind));
+        map.is_some_and(|map| map.kind == from.kind)
+    };
+    let exact = from.map.events.iter().filter(|kind| !kind.ends_with('*'));
+    let mut all = std::iter::once(changed(&from.kind)).chain(exact.cloned());
+    all.find(carries).ok_or_else(|| {
+        format!(
+            "no event type carries {0} of {1}: add `events` to [systems.{1}.records.{0}]",
+            from.kind, from.system
+        )
+    })
 }
 
 /// An event, or why it cannot be made.
@@ -141,30 +161,12 @@ impl Carrier<'_> {
                 to.kind, to.system
             ));
         };
-        let maps = self
-            .runtime
-            .config
-            .systems
-            .get(&from.system)
-            .map(|system| &system.records);
-        let carries = |kind: &String| {
-            let map = maps.and_then(|maps| read::carried(maps, kind));
-            map.is_some_and(|map| map.kind == from.kind)
-        };
-        let own = changed(&from.kind);
-        let exact = from.map.events.iter().filter(|kind| !kind.ends_with('*'));
-        let Some(kind) = std::iter::once(&own)
-            .chain(exact)
-            .find(|kind| carries(kind))
-        else {
-            return Err(format!(
-                "no event type carries {} of {}: add `events` to its record map",
-                from.kind, from.system
-            ));
-        };
+        let kind = event_kind(&self.runtime.config, from)?;
+        let system = self.runtime.config.systems.get(&from.system);
+        let maps = system.map(|system| &system.records);
         let event = Event {
             source: from.system.clone(),
-            kind: kind.clone(),
+            kind,
             data: wrapped(&from.map.at, node.to_json().as_bytes()),
             ..self.event(write)
         };

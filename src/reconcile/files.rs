@@ -124,6 +124,10 @@ impl Lines {
                 return Ok(None);
             }
             self.number += 1;
+            // Programs of other houses begin a file so (UTF-8's byte order mark).
+            if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
+                self.line.drain(..3);
+            }
             if read > LONGEST {
                 return Err(self.wrong("the line is longer than 16 MiB"));
             }

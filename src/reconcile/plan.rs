@@ -14,6 +14,7 @@
 //!
 //! What is missing is acted on only where both listings were whole and neither was empty.
 
+use super::carrier::event_kind;
 use super::compare::same;
 use crate::config::model::{Config, Job, JobSide, Matching, Path, Records, RepairMode, Write};
 use crate::record::ownership::{Case, Decision, Entity, OwnedField, Policy, Side, Why, decide};
@@ -150,6 +151,19 @@ fn field(ground: &Ground<'_>, row: &DifferenceRow, read: [Option<&Record>; 2]) -
     let [Some(first), Some(second)] = read else {
         return Judged::told("one side is only listed".to_owned());
     };
+    for (index, record) in [first, second].into_iter().enumerate() {
+        let system = &ground.side(index).system;
+        if record.unread.contains_key(name) {
+            return Judged::review(format!(
+                "what {system} says of {name} cannot be read as its field's type: mend it there, or the record map"
+            ));
+        }
+        if *system == rule.owner && !record.fields.contains_key(name) {
+            return Judged::told(format!(
+                "{system} owns {name} and says nothing of it: if that holds for all records, mend the record map"
+            ));
+        }
+    }
     let directions = [
         one_way(ground, rule, row, name, (0, first, second)),
         one_way(ground, rule, row, name, (1, second, first)),
@@ -342,6 +356,9 @@ fn missing(ground: &Ground<'_>, row: &DifferenceRow, lacking: usize) -> Judged {
             "{} may write no field of {}",
             here.system, entity.name
         ));
+    }
+    if let Err(why) = event_kind(ground.config, here) {
+        return Judged::told(why);
     }
     Judged::write(PlanWrite {
         key: row.key.clone(),

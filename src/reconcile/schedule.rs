@@ -30,6 +30,8 @@ use crate::time::Timestamp;
 
 /// How many stored runs of a job are read to know where it stood.
 const HISTORY: usize = 50;
+/// Runs of all jobs that are looked through for some of a job that is gone.
+const ORPHANS: usize = 500;
 /// Sleeps no longer than this, whatever is due.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -299,6 +301,7 @@ impl Schedule {
             Err(_) => vec![Vec::new(); new.len()],
         };
         if self.plans.is_empty() {
+            self.end_orphans(&config).await;
             let open = (histories.iter().flatten()).filter(|row| row.ended.is_none());
             listing::tidy(&self.store, &open.map(|row| row.id).collect::<Vec<_>>()).await;
         }
@@ -321,6 +324,29 @@ impl Schedule {
                         "an interrupted run could not be closed"
                     );
                 }
+            }
+        }
+    }
+
+    /// Runs that were under way when a worker ended, of jobs that are no longer configured, never go on.
+    async fn end_orphans(&self, config: &crate::config::model::Config) {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let reader = store.reader().map_err(|error| error.to_string())?;
+            reader
+                .runs(None, ORPHANS)
+                .map_err(|error| error.to_string())
+        });
+        let Ok(Ok(rows)) = read.await else { return };
+        let known = |row: &RunRow| config.reconcile.iter().any(|job| job.name == row.job);
+        for row in rows
+            .into_iter()
+            .filter(|row| row.ended.is_none() && !known(row))
+        {
+            let job = row.job.clone();
+            let report = Report::failed(row, "interrupted: its job is no longer configured");
+            if let Err(error) = finish(&self.store, report).await {
+                tracing::warn!(?error, job, "an interrupted run could not be closed");
             }
         }
     }

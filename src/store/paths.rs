@@ -210,10 +210,6 @@ pub(super) fn begin(
         "UPDATE batch SET state = 'aborted', reason = 'the worker stopped while the set was being frozen', ended = ?1 WHERE state = 'freezing'",
         [work.now.0],
     )?;
-    work.connection.execute(
-        "UPDATE run SET ended = ?1, error = 'the worker stopped during the run' WHERE ended IS NULL",
-        [work.now.0],
-    )?;
     let paths = work
         .connection
         .prepare("SELECT id, name, pause, breaker FROM path")?

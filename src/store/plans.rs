@@ -390,7 +390,8 @@ pub(super) fn prune(work: &Work<'_>, most: i64) -> rusqlite::Result<bool> {
 }
 
 const ROWS: &str = "SELECT p.id, p.run, p.job, p.at, p.expires, p.state, p.undoes, p.decided, p.actor, p.ended, p.note,
-      (SELECT json_group_object(state, n) FROM (SELECT state, count(*) n FROM plan_write w WHERE w.plan = p.id GROUP BY state))
+      (SELECT json_group_object(state, n) FROM (SELECT state, count(*) n FROM plan_write w WHERE w.plan = p.id GROUP BY state)),
+      (SELECT max(u.id) FROM plan u WHERE u.job = p.job AND u.undoes = p.id)
     FROM plan p";
 
 fn row_of(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<PlanRow> {
@@ -417,6 +418,7 @@ fn row_of(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<PlanRow> {
         expires,
         state,
         undoes: row.get::<_, Option<i64>>(6)?.map(PlanId),
+        undone: row.get::<_, Option<i64>>(12)?.map(PlanId),
         decided: when(7)?.zip(actor),
         ended: when(9)?,
         note: row.get(10)?,

@@ -712,6 +712,12 @@ async fn what_somebody_accepts_does_not_count_until_a_value_changes() {
         .submit(tolerate("agreed with the accountant"))
         .await
         .expect("accepted");
+    // The plan that waits was made before that: what is accepted now is not written by it any more.
+    world.approve(&run).await;
+    let (_, writes) = world.carried_out().await;
+    assert_eq!(ends(&writes), [("1", "status", WriteState::Refused)]);
+    let why = writes[0].reason.as_deref().unwrap_or_default();
+    assert!(why.contains("agreed with the accountant"), "{why}");
     let run = world.run().await;
     assert_eq!(
         (run.differing, run.compared, run.note.as_deref()),

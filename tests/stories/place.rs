@@ -279,6 +279,8 @@ impl Place {
         };
         let text = format!(
             r#"
+[watch]
+bell = false
 [site]
 name = "Nordlys Coffee"
 database = "data/midwatch.db"

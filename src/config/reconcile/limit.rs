@@ -39,6 +39,8 @@ fn parse(text: &str) -> Option<Limit> {
                 return None;
             }
             limit.money.push((amount, unit.to_owned()));
+        } else if matches!(unit, "pct" | "percent") {
+            return None;
         } else if unit
             .chars()
             .all(|c| c.is_alphanumeric() || c == '_' || c == '-')

@@ -49,7 +49,7 @@ impl Recon {
     /// The plan shown, where something of it was written.
     pub fn written(&self) -> Option<&PlanRow> {
         let plan = &self.data.as_deref()?.0;
-        (plan.writes[2] > 0 && plan.undoes.is_none()).then_some(plan)
+        (plan.writes[2] > 0 && plan.undoes.is_none() && plan.undone.is_none()).then_some(plan)
     }
 
     /// The writes' numbers.

@@ -137,6 +137,9 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         &[(head, Role::Title), (words, role_of)],
     );
     let mut notes: Vec<String> = Vec::new();
+    if let Some(undone) = plan.undone {
+        notes.push(format!("taken back by plan {undone}"));
+    }
     if let Some(undoes) = plan.undoes {
         notes.push(format!("takes plan {undoes} back"));
     }

@@ -33,7 +33,6 @@ impl Actions {
         incident::act(&incident, act, "", lease, now).map_err(refused)?;
         let mut preview = plain(format!("incident {id}: {}", act.words(now)));
         preview.count = 1;
-        preview.oldest = Some(incident.opened);
         if let Some(ack) = incident.ack.as_ref().filter(|ack| ack.until > now) {
             preview.notes.push(format!(
                 "{} has it since {}",

@@ -35,7 +35,6 @@ impl Actions {
         }
         let mut preview = plain(format!("carry out plan {id} of {}", plan.job));
         preview.count = writes.len() as u64;
-        preview.oldest = Some(plan.at);
         preview.notes = by_system(&writes);
         preview.notes.push(
             "each is judged again first; nothing else is written, and what changed since is refused"
@@ -147,7 +146,6 @@ impl Actions {
         let (run, rows) = self.differing(job, key).await?;
         let mut preview = plain(format!("accept the differences of one record in {job}"));
         preview.count = rows.len() as u64;
-        preview.oldest = Some(run.started);
         preview.notes = vec![
             format!(
                 "as run {} found them, {} ago",

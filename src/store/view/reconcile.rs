@@ -283,6 +283,8 @@ pub struct PlanRow {
     pub state: PlanState,
     /// The plan whose writes this one takes back.
     pub undoes: Option<PlanId>,
+    /// The plan that takes this one back.
+    pub undone: Option<PlanId>,
     /// Who approved or declined it, and when.
     pub decided: Option<(Timestamp, String)>,
     /// When the last of its writes was handed over or refused.
